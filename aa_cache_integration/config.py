@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ("CacheConfig", "ModelConfig")
+__all__ = ("CacheConfig", "LoggingConfig", "ModelConfig", "validate")
+
+
+@dataclass(frozen=True)
+class LoggingConfig:
+    """The ``[logging]`` table: where this package's own log goes, and how it looks."""
+
+    format: Literal["json", "console"] = "json"
+    """One JSON object a line, or coloured text for people."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level that is written; hits and misses are told at ``"debug"``."""
+    file: str | None = None
+    """Path of the log file, relative to the settings file's folder; ``None``: standard error."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +63,8 @@ class CacheConfig:
     """dogpile.cache's name of the backend: ``dogpile.cache.memory``, ``dogpile.cache.redis``, …"""
     expiration_time: int = 3600
     """Seconds that a value lives. ``0``: nothing is kept. ``-1``: for ever."""
-    arguments: dict[str, Any] = field(default_factory=dict)
-    """The backend's own arguments, under dogpile.cache's names."""
+    arguments: dict[str, Any] = field(default_factory=dict, repr=False)
+    """The backend's own arguments, under dogpile.cache's names. Not in the ``repr``: passwords may be among them."""
     key_prefix: str = "aa:"
     """What every key begins with; caches with the same prefix, group and server share their entries."""
     enabled: bool = True
@@ -96,5 +108,19 @@ class CacheConfig:
     """Tables (globs) whose writes are not announced, and that therefore can't be cached."""
     max_threads: int = field(default=40, kw_only=True)
     """Threads that await blocking clients and creators; also the size of a network client's pool."""
-    signing_keys: tuple[str, ...] = field(default=(), kw_only=True)
+    signing_keys: tuple[str, ...] = field(default=(), kw_only=True, repr=False)
     """Secrets that authenticate every payload (keyed BLAKE2): the first signs, all verify."""
+
+
+def validate(config: CacheConfig) -> list[str]:
+    """Check the types and ranges of a configuration that was built in code.
+
+    Args:
+        config: The configuration; it isn't changed, nothing is imported and nothing is connected.
+
+    Returns:
+        One line for each problem, ``[]`` when there is none.
+    """
+    from aa_cache_integration import _validation  # noqa: PLC0415 - its rules are written about the classes above
+
+    return _validation.validate(config)

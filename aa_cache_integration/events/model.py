@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final, Protocol
 
 __all__ = (
     "BYPASS",
     "DEGRADED",
+    "FIELDS",
     "FILL",
     "HIT",
     "INVALIDATE",
@@ -63,6 +64,19 @@ class CacheEvent:
     """How many keys the event stands for, where it is more than one."""
     took_ms: float | None = None
     """Milliseconds the operation took, where it was timed."""
+
+    @property
+    def level(self) -> str:
+        """The level at which the event is logged."""
+        return LEVELS[self.name]
+
+    def fields(self) -> dict[str, str | int | float]:
+        """Return what is known beside the name, in the order above; what is ``None`` is left out."""
+        return {name: value for name in FIELDS if (value := getattr(self, name)) is not None}
+
+
+FIELDS: Final = tuple(field.name for field in fields(CacheEvent) if field.name != "name")
+"""The names of an event's fields, without the event's own name, in the order in which they are shown."""
 
 
 class EventHook(Protocol):

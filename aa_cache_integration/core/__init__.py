@@ -1,0 +1,1 @@
+"""The protocol and what it is made of; knows neither SQLAlchemy nor any client."""

@@ -1,0 +1,58 @@
+"""What keeps an outage of the store from costing every request a timeout (DESIGN 5.8)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ("Breaker",)
+
+
+class Breaker:
+    """A circuit breaker: a failure opens it, one probe at a time may close it again."""
+
+    def __init__(self, rest: float = 0.5, longest: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin closed.
+
+        Args:
+            rest: Seconds without a try after the first failure; doubled with each further one.
+            longest: Seconds that the rest grows to.
+            clock: A monotonic clock in seconds.
+        """
+        self._first_rest, self._longest, self._clock = rest, longest, clock
+        self._lock = threading.Lock()
+        self._rest = rest
+        self._until: float | None = None
+
+    def allows(self) -> bool:
+        """Whether the store may be asked now; while open, true once per rest, for the probe."""
+        if self._until is None:
+            return True
+        with self._lock:
+            now = self._clock()
+            if self._until is not None and now < self._until:
+                return False
+            if self._until is not None:
+                self._until = now + self._rest
+            return True
+
+    def failed(self) -> bool:
+        """Open; return whether it was closed until now."""
+        with self._lock:
+            opened = self._until is None
+            self._rest = self._first_rest if opened else min(self._rest * 2, self._longest)
+            self._until = self._clock() + self._rest
+            return opened
+
+    def succeeded(self) -> bool:
+        """Close; return whether it was open until now."""
+        if self._until is None:
+            return False
+        with self._lock:
+            closed = self._until is not None
+            self._until = None
+            return closed

@@ -1,0 +1,51 @@
+"""Invalidations that the store doesn't know of yet (DESIGN 5.8)."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from aa_cache_integration.stores.base import Announcement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ("Debts",)
+
+
+class Debts:
+    """What couldn't be announced or settled; while anything is owed, this process trusts no cached value."""
+
+    __slots__ = ("_clock", "_owed")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Owe nothing."""
+        self._clock = clock
+        self._owed: dict[Announcement, float] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anything is owed."""
+        return bool(self._owed)
+
+    def owe(self, announcement: Announcement, payable_in: float = 0.0) -> None:
+        """Owe an invalidation.
+
+        Args:
+            announcement: What must be settled.
+            payable_in: Seconds until it may be: infinity while its COMMIT is still to come.
+        """
+        self._owed[announcement] = self._clock() + payable_in if payable_in < math.inf else math.inf
+
+    def pending(self, announcement: Announcement) -> bool:
+        """Whether this one is owed."""
+        return announcement in self._owed
+
+    def forgive(self, announcement: Announcement) -> None:
+        """Owe this one no more: its writer has settled it, or nothing was committed."""
+        self._owed.pop(announcement, None)
+
+    def payable(self) -> list[Announcement]:
+        """Return what may be settled now."""
+        now = self._clock()
+        return [announcement for announcement, since in list(self._owed.items()) if since <= now]

@@ -1,0 +1,90 @@
+"""The protocol's words as types: what a reader asks for, what it is answered, what it may fill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aa_cache_integration.core.envelope import Value
+
+__all__ = ("Bypass", "Filling", "Grant", "Hit", "Miss", "Plan", "Request")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One cell and the records that its value may depend on (DESIGN 5.2)."""
+
+    cell: str
+    records: tuple[str, ...]
+    """The namespaces first; then those that any value depends on; last those that a negative answer depends on too."""
+    required: int
+    """The first so many records: what a value depends on."""
+    model: str | None = None
+    """The table, for events."""
+    bind_group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A plan, and how the reader takes what it finds."""
+
+    plan: Plan
+    kinds: bytes
+    """The kinds of value (`envelope`) that this reader can use."""
+    decode: Callable[[Value], Any]
+    """Turns the value into what the caller gets; raises `SerializationError` for a payload that isn't usable."""
+    max_age: float | None = None
+    """Seconds; an older value counts as expired. ``None``: its own time to live decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A lease that this reader holds, and the records as they were when it was granted."""
+
+    plan: Plan
+    lease: str
+    tokens: tuple[str, ...]
+    free: bool
+    """Whether no record at all was under write intent, so that a negative answer may be filled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """The cache's answer."""
+
+    value: Any
+    raw: bytes
+    """The cell as it was, to see whether it has changed since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """The database must be asked; what it answers may be filled under the grant."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Bypass:
+    """The database must be asked, and nothing be filled."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What a reader puts in a cell: under its grant, or, with a plan alone, explicitly."""
+
+    under: Grant | Plan
+    kind: bytes
+    payload: bytes
+    ttl: float
+    """Seconds; ``0``: not kept, ``-1``: for ever."""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan, whichever way it is put."""
+        return self.under.plan if isinstance(self.under, Grant) else self.under

@@ -1,0 +1,331 @@
+"""The consistency protocol of DESIGN 5: every decision, once, over one face of a store."""
+
+from __future__ import annotations
+
+import math
+import random
+import secrets
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aa_cache_integration import events
+from aa_cache_integration.core import envelope, leases
+from aa_cache_integration.core.judge import Blocked, Leased, Usable, Vacant, judge
+from aa_cache_integration.core.plans import Bypass, Filling, Grant, Hit, Miss, Plan, Request
+from aa_cache_integration.exceptions import StoreUnavailableError
+from aa_cache_integration.stores.base import Announcement, Fill, Lease, Making
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+    from aa_cache_integration.core.state import SharedState
+    from aa_cache_integration.stores.base import Store
+
+__all__ = ("Protocol", "new_token")
+
+T = TypeVar("T")
+Outcome = Hit | Miss | Bypass
+
+_FOREVER_MS = 10 * 365 * 24 * 3600 * 1000
+_FIRST_WAIT, _LONGEST_WAIT = 0.001, 0.05
+
+
+def new_token() -> str:
+    """Return a random token: for a record, a lease or a writer."""
+    return secrets.token_urlsafe(9)
+
+
+class Protocol:
+    """The steps of readers and writers over one face of a store."""
+
+    def __init__(self, store: Store, state: SharedState) -> None:
+        """Join a face of the store with what all faces of a manager share."""
+        self._store = store
+        self._state = state
+
+    # Readers: DESIGN 5.3
+
+    async def read(self, requests: Sequence[Request], op: str, *, wait: bool = True) -> list[Outcome]:
+        """Look up cells in one round trip; ask for leases on those that are vacant.
+
+        Args:
+            requests: The cells and how to take their values.
+            op: The operation's name, for events.
+            wait: Wait for another reader's fill, up to ``lease_wait``; ``False``: bypass at once.
+        """
+        if not self._state.serves:
+            return [Bypass("disabled")] * len(requests)
+        started = time.perf_counter()
+        try:
+            if self._state.debts and not await self._pay_debts():
+                return [self._bypass(request.plan, op, "invalidation owed") for request in requests]
+            found = await self._read(requests, op, wait=wait)
+        except StoreUnavailableError:
+            return [self._bypass(request.plan, op, "store unreachable") for request in requests]
+        took = (time.perf_counter() - started) * 1000
+        for request, outcome in zip(requests, found, strict=True):
+            if isinstance(outcome, Hit):
+                self._tell(events.HIT, request.plan, op, took_ms=took)
+        return found
+
+    async def _read(self, requests: Sequence[Request], op: str, *, wait: bool) -> list[Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        pending = list(range(len(requests)))
+        give_up = time.monotonic() + (self._state.config.lease_wait if wait else 0)
+        pause = _FIRST_WAIT
+        while True:
+            vacant = await self._look(requests, pending, outcomes, op)
+            await self._ask_leases(requests, vacant, outcomes, op)
+            pending = [index for index in pending if index not in outcomes]
+            if not pending:
+                return [outcomes[index] for index in range(len(requests))]
+            if time.monotonic() >= give_up:
+                outcomes.update((index, self._bypass(requests[index].plan, op, "lease held")) for index in pending)
+                pending = []
+                continue
+            await self._store.sleep(pause)
+            pause = min(pause * 2, _LONGEST_WAIT)
+
+    async def _look(self, requests: Sequence[Request], pending: Sequence[int], outcomes: dict[int, Outcome], op: str) -> dict[int, Vacant]:
+        """Look at the pending cells; fill ``outcomes``, return the vacant ones."""
+        plans = [requests[index].plan for index in pending]
+        keys = list(dict.fromkeys(key for plan in plans for key in (plan.cell, *plan.records)))
+        there = dict(zip(keys, await self._ask(self._store.lookup(keys)), strict=True))
+        vacant: dict[int, Vacant] = {}
+        for index, plan in zip(pending, plans, strict=True):
+            verdict = self._verdict(requests[index], there)
+            if isinstance(verdict, Usable):
+                outcomes[index] = Hit(verdict.value, there[plan.cell] or b"")
+            elif isinstance(verdict, Blocked):
+                outcomes[index] = self._bypass(plan, op, "write intent")
+            elif isinstance(verdict, Leased):
+                mine = leases.held(id(self._state), plan.cell)
+                if mine is not None and mine.lease == verdict.lease:
+                    outcomes[index] = self._miss(mine, op, "lease held")
+            else:
+                vacant[index] = verdict
+                if verdict.rejected:
+                    self._tell(events.REJECTED, plan, op, reason=verdict.reason)
+            self._compare_rules(there[plan.records[0]], plan, op)
+        return vacant
+
+    def _verdict(self, request: Request, there: Mapping[str, bytes | None]) -> Usable | Blocked | Leased | Vacant:
+        plan = request.plan
+        return judge(request, there[plan.cell], [there[key] for key in plan.records], self._state.clock.now(), self._state.signer)
+
+    async def _ask_leases(self, requests: Sequence[Request], vacant: Mapping[int, Vacant], outcomes: dict[int, Outcome], op: str) -> None:
+        """Ask for the leases of vacant cells (DESIGN 5.3.2); what was refused for another's lease or fill stays pending."""
+        if not vacant:
+            return
+        asked = {index: self._lease(requests[index].plan, verdict.seen) for index, verdict in vacant.items()}
+        now, answers = await self._ask(self._store.lease(list(asked.values()), self._state.making(new_token())))
+        self._state.clock.learn(now)
+        for (index, lease), answer in zip(asked.items(), answers, strict=True):
+            plan = requests[index].plan
+            if answer.granted:
+                records = [envelope.parse_record(raw) for raw in answer.records]
+                tokens = tuple(record.token if record else "" for record in records)
+                grant = Grant(plan, lease.lease, tokens, not any(record is None or record.intents for record in records))
+                outcomes[index] = self._miss(grant, op, vacant[index].reason)
+            elif answer.reason == "write intent":
+                outcomes[index] = self._bypass(plan, op, answer.reason)
+
+    def _lease(self, plan: Plan, seen: bytes | None) -> Lease:
+        required = len(plan.records) if self._state.config.intent_loss_guard else plan.required
+        return Lease(plan.cell, new_token(), seen, plan.records, required, _milliseconds(self._state.config.lease_timeout))
+
+    async def fill(self, fillings: Sequence[Filling], op: str, unchanged: Sequence[tuple[Request, Hit]] = ()) -> bool:
+        """Put values in cells (DESIGN 5.3.4); return whether the ``unchanged`` hits still were, in the same step (DESIGN 5.3.5).
+
+        Never raises for the store's sake: what can't be put isn't put.
+        """
+        kept = [filling for filling in fillings if self._keeps(filling)]
+        dropped = [filling.under for filling in fillings if not self._keeps(filling)]
+        try:
+            await self.give_back([under for under in dropped if isinstance(under, Grant)])
+            await self._delete_unkept([under for under in dropped if isinstance(under, Plan)])
+            if not kept and not unchanged:
+                return True
+            return await self._put(kept, op, unchanged)
+        except StoreUnavailableError:
+            for filling in kept:
+                self._bypass(filling.plan, op, "store unreachable")
+            return False
+
+    def _keeps(self, filling: Filling) -> bool:
+        negative_unsafe = filling.kind == envelope.NEGATIVE and isinstance(filling.under, Grant) and not filling.under.free
+        return filling.ttl != 0 and self._state.serves and not negative_unsafe
+
+    async def _delete_unkept(self, plans: Sequence[Plan]) -> None:
+        """Take an explicit put that is to live for no time as what it says: the old value is no more."""
+        if plans and self._state.serves:
+            await self.settle(Announcement(new_token(), tuple(plan.cell for plan in plans), ()))
+
+    async def _put(self, kept: Sequence[Filling], op: str, unchanged: Sequence[tuple[Request, Hit]]) -> bool:
+        if self._state.signer.signs:
+            kept = await self._with_tokens(kept)
+        look = list(dict.fromkeys(key for request, _ in unchanged for key in (request.plan.cell, *request.plan.records)))
+        fills = [self._fill(filling) for filling in kept]
+        now, put, seen = await self._ask(self._store.fill(fills, self._state.making(new_token()), look))
+        self._state.clock.learn(now)
+        for filling, done in zip(kept, put, strict=True):
+            if done:
+                self._tell(events.FILL, filling.plan, op)
+            else:
+                self._bypass(filling.plan, op, "lease lost" if isinstance(filling.under, Grant) else "write intent")
+        there = dict(zip(look, seen, strict=True))
+        return all(there[request.plan.cell] == hit.raw and isinstance(self._verdict(request, there), Usable) for request, hit in unchanged)
+
+    async def _with_tokens(self, fillings: Sequence[Filling]) -> list[Filling]:
+        """Give explicit puts the tokens of their records, which a signature must cover."""
+        plans = [filling.under for filling in fillings if isinstance(filling.under, Plan)]
+        keys = list(dict.fromkeys(key for plan in plans for key in plan.records))
+        if not keys:
+            return list(fillings)
+        _, raws = await self._ask(self._store.records(keys, self._state.making(new_token())))
+        records = {key: envelope.parse_record(raw) for key, raw in zip(keys, raws, strict=True)}
+        signed: list[Filling] = []
+        for filling in fillings:
+            under = filling.under
+            if isinstance(under, Plan):
+                found = [records[key] for key in under.records]
+                if any(record is None or record.intents for record in found):
+                    continue
+                under = Grant(under, "", tuple(record.token for record in found if record), free=True)
+            signed.append(Filling(under, filling.kind, filling.payload, filling.ttl))
+        return signed
+
+    def _fill(self, filling: Filling) -> Fill:
+        under, plan = filling.under, filling.plan
+        depth = len(plan.records) if filling.kind == envelope.NEGATIVE else plan.required
+        ttl = _FOREVER_MS if filling.ttl < 0 else _milliseconds(filling.ttl * (1 - self._state.config.jitter * random.random()))  # noqa: S311
+        if isinstance(under, Plan):
+            return Fill(plan.cell, "", (), under.records[:depth], envelope.tail(filling.kind, filling.payload), ttl)
+        tokens = under.tokens[:depth]
+        signature = self._state.signer.sign(plan.cell, tokens, filling.kind, filling.payload)
+        return Fill(plan.cell, under.lease, tokens, (), envelope.tail(filling.kind, filling.payload, signature), ttl)
+
+    async def give_back(self, grants: Sequence[Grant]) -> None:
+        """Empty the cells of leases that won't be filled, so that others needn't wait (DESIGN 5.3)."""
+        if not grants:
+            return
+        try:
+            await self._ask(self._store.release([(grant.plan.cell, grant.lease) for grant in grants]))
+        except StoreUnavailableError:
+            return  # the lease passes by itself
+
+    async def token(self, record: str) -> str:
+        """Return a record's token; while it is under write intent, one that nothing depends on (DESIGN 5.2)."""
+        try:
+            _, (raw,) = await self._ask(self._store.records([record], self._state.making(new_token())))
+        except StoreUnavailableError:
+            return new_token()
+        found = envelope.parse_record(raw)
+        return new_token() if found is None or found.intents or self._state.debts else found.token
+
+    # Writers: DESIGN 5.4
+
+    async def announce(self, announcement: Announcement) -> None:
+        """Put write intents, before COMMIT (DESIGN 5.4.1).
+
+        Raises:
+            StoreUnavailableError: They couldn't be put, and ``unreachable_commit`` is ``"refuse"``; with ``"proceed"`` the
+                invalidation is owed from now on (DESIGN 5.8).
+        """
+        if self._state.config.consistency == "eventual":
+            return
+        timeout = _milliseconds(self._state.config.write_intent_timeout)
+        try:
+            self._state.clock.learn(await self._ask(self._store.announce(announcement, timeout, self._state.making(new_token()))))
+        except StoreUnavailableError:
+            if self._state.config.unreachable_commit == "refuse":
+                raise
+            self._state.debts.owe(announcement, math.inf)
+
+    async def settle(self, announcement: Announcement) -> str:
+        """Drop the writer's intents, empty its cells, renew its records (DESIGN 5.4.3). Never raises; what fails is owed.
+
+        Returns:
+            The new token of the records.
+        """
+        token = new_token()
+        try:
+            self._state.clock.learn(await self._ask(self._store.settle(announcement, self._state.making(token))))
+        except StoreUnavailableError:
+            self._state.debts.owe(announcement)
+        else:
+            self._state.debts.forgive(announcement)
+        return token
+
+    async def withdraw(self, announcement: Announcement) -> None:
+        """Settle after a ROLLBACK: what couldn't be announced is owed no more, for nothing was committed."""
+        owed = self._state.debts.pending(announcement)
+        self._state.debts.forgive(announcement)
+        if not owed:
+            await self.settle(announcement)
+
+    def leave_to_deadline(self, announcement: Announcement) -> None:
+        """Leave the intents of a COMMIT whose outcome is unknown to their deadline (DESIGN 5.4)."""
+        if self._state.debts.pending(announcement):
+            self._state.debts.owe(announcement, self._state.config.write_intent_timeout)
+
+    async def _pay_debts(self) -> bool:
+        """Settle what is owed and may be, in one round trip; return whether nothing is owed any more."""
+        owed = self._state.debts.payable()
+        if owed:
+            cells = dict.fromkeys(cell for debt in owed for cell in debt.cells)
+            records = dict.fromkeys(record for debt in owed for record in debt.records)
+            paid = Announcement(new_token(), tuple(cells), tuple(records))
+            await self._ask(self._store.settle(paid, self._state.making(new_token())))
+            for debt in owed:
+                self._state.debts.forgive(debt)
+        return not self._state.debts
+
+    # What all steps share
+
+    async def _ask(self, step: Awaitable[T]) -> T:
+        """Take a step through the breaker (DESIGN 5.8)."""
+        state = self._state
+        if not state.breaker.allows():
+            _close(step)
+            raise StoreUnavailableError("the store was unreachable a moment ago")
+        try:
+            answer = await step
+        except StoreUnavailableError as error:
+            if state.breaker.failed():
+                state.emitter.emit(events.DEGRADED, reason=str(error))
+            raise
+        if state.breaker.succeeded():
+            state.emitter.emit(events.RECOVERED)
+        return answer
+
+    def _compare_rules(self, namespace: bytes | None, plan: Plan, op: str) -> None:
+        """Warn, once for each, of processes that share the namespace but not its rules (DESIGN 5.7)."""
+        record = envelope.parse_record(namespace)
+        if record is not None and record.rules not in self._state.known_rules:
+            self._state.known_rules.add(record.rules)
+            self._tell(events.REJECTED, plan, op, reason="another process has other settings for this namespace")
+
+    def _miss(self, grant: Grant, op: str, reason: str) -> Miss:
+        self._tell(events.MISS, grant.plan, op, reason=reason)
+        return Miss(grant)
+
+    def _bypass(self, plan: Plan, op: str, reason: str) -> Bypass:
+        self._tell(events.BYPASS, plan, op, reason=reason)
+        return Bypass(reason)
+
+    def _tell(self, name: str, plan: Plan, op: str, *, reason: str | None = None, took_ms: float | None = None) -> None:
+        emitter = self._state.emitter
+        if emitter.wants(name):
+            emitter.emit(name, model=plan.model, op=op, key=plan.cell, bind_group=plan.bind_group, reason=reason, took_ms=took_ms)
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _close(step: Any) -> None:
+    close = getattr(step, "close", None)
+    if close is not None:
+        close()

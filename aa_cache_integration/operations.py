@@ -1,0 +1,283 @@
+"""What a manager does, once for its synchronous and its asynchronous face: between codecs and protocol."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import msgspec
+
+from aa_cache_integration import events
+from aa_cache_integration.codecs import plain
+from aa_cache_integration.codecs.identity import identity_of, instance_identity
+from aa_cache_integration.codecs.mapper import codec_for
+from aa_cache_integration.core import envelope, leases
+from aa_cache_integration.core.plans import Bypass, Filling, Hit, Miss, Plan, Request
+from aa_cache_integration.core.protocol import Protocol, new_token
+from aa_cache_integration.exceptions import IdentityError, SerializationError
+from aa_cache_integration.stores.base import Announcement
+from aa_cache_integration.stores.null import NO_VALUE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from aa_cache_integration.core.envelope import Value
+    from aa_cache_integration.core.state import SharedState
+    from aa_cache_integration.planner import Planner
+
+__all__ = ("Operations",)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A list as it is stored."""
+
+    count: int | None
+    items: tuple[bytes, ...]
+
+
+_page_encoder = msgspec.msgpack.Encoder()
+_page_decoder = msgspec.msgpack.Decoder(tuple[int | None, tuple[bytes, ...]])
+
+
+class Operations:
+    """The operations over one face of the store."""
+
+    def __init__(self, state: SharedState, planner: Planner, protocol: Protocol, run: Callable[..., Awaitable[Any]]) -> None:
+        """Join what a manager has.
+
+        Args:
+            state: What its faces share.
+            planner: Its cells and records.
+            protocol: The protocol over this face.
+            run: Runs a synchronous creator in the manner of this face.
+        """
+        self.state = state
+        self.planner = planner
+        self.protocol = protocol
+        self._config = state.config
+        self._run = run
+        self._owner = id(state)
+
+    # Plain keys
+
+    async def get(self, key: str) -> Any:
+        """See `CacheManager.get_sync`."""
+        (outcome,) = await self.protocol.read([self._plain_request(key)], "get", wait=False)
+        return self._answer(outcome, NO_VALUE)
+
+    async def set(self, key: str, value: Any) -> None:
+        """See `CacheManager.set_sync`."""
+        payload = plain.dumps(value)
+        await self._put([(self.planner.plain(key), envelope.PLAIN, payload, self._config.expiration_time)], "set")
+
+    async def delete(self, key: str) -> None:
+        """See `CacheManager.delete_sync`."""
+        await self._invalidate("delete", cells=[self.planner.plain(key).cell])
+
+    async def get_or_create(self, key: str, creator: Callable[[], Any], expiration_time: int | None) -> Any:
+        """See `CacheManager.get_or_create_sync`."""
+        (outcome,) = await self.protocol.read([self._plain_request(key, expiration_time)], "get_or_create")
+        if isinstance(outcome, Hit):
+            return outcome.value
+        grants = [outcome.grant] if isinstance(outcome, Miss) else []
+        try:
+            value = await self._create(creator)
+            payload = plain.dumps(value) if grants else b""
+        except SerializationError as error:
+            await self.protocol.give_back(grants)
+            self.state.emitter.emit(events.REJECTED, op="get_or_create", key=self.planner.plain(key).cell, reason=str(error))
+            return value
+        except BaseException:
+            await self.protocol.give_back(grants)
+            raise
+        ttl = self._config.expiration_time if expiration_time is None else expiration_time
+        await self.protocol.fill([Filling(grant, envelope.PLAIN, payload, ttl) for grant in grants], "get_or_create")
+        return value
+
+    async def _create(self, creator: Callable[[], Any]) -> Any:
+        made = creator() if inspect.iscoroutinefunction(creator) else await self._run(creator)
+        return await made if inspect.isawaitable(made) else made
+
+    def _plain_request(self, key: str, max_age: float | None = None) -> Request:
+        return Request(self.planner.plain(key), envelope.PLAIN, lambda value: plain.loads(value.payload), max_age)
+
+    # Entities
+
+    async def get_entities(
+        self, model_name: str, entity_ids: Sequence[Any], model_class: type[T], bind_group: str | None, op: str
+    ) -> list[T | None]:
+        """See `CacheManager.get_entities_sync`."""
+        plans = [self.planner.entity(model_name, entity_id, model_class, bind_group) for entity_id in entity_ids]
+        if not self.cacheable(model_class):
+            return [None] * len(plans)
+        unique = list(dict.fromkeys(plans))
+        outcomes = await self.protocol.read([self.entity_request(plan, model_class) for plan in unique], op)
+        answers = dict(zip(unique, outcomes, strict=True))
+        found = [self._answer(answers[plan], None) for plan in plans]
+        return self._own_instances(plans, found, model_class)
+
+    def _own_instances(self, plans: Sequence[Plan], found: list[Any], model_class: type[Any]) -> list[Any]:
+        """Give an identity that was asked for twice an instance each."""
+        seen: set[str] = set()
+        for index, plan in enumerate(plans):
+            if plan.cell in seen and found[index] is not None:
+                found[index] = self.decode_row(self.encode_row(found[index]), model_class)
+            seen.add(plan.cell)
+        return found
+
+    async def set_entities(self, model_name: str, entities: Sequence[tuple[Any, Any]], bind_group: str | None, op: str) -> None:
+        """See `CacheManager.set_entities_sync`."""
+        puts: list[tuple[Plan, bytes, bytes, float]] = []
+        for entity_id, entity in entities:
+            plan = self.planner.entity(model_name, entity_id, type(entity), bind_group)
+            self._check_identity(entity, entity_id)
+            if self.cacheable(type(entity)):
+                puts.append((plan, envelope.ENTITY, self.encode_row(entity), self.expiration_time(plan)))
+        await self._put(puts, op)
+
+    @staticmethod
+    def _check_identity(entity: Any, entity_id: Any) -> None:
+        own = instance_identity(entity)
+        if all(value is None for value in own):
+            raise IdentityError(f"This {type(entity).__name__} has no primary key yet: flush it before it is cached")
+        if identity_of(type(entity), own) != identity_of(type(entity), entity_id):
+            raise IdentityError(f"This {type(entity).__name__} has the primary key {own!r}, not {entity_id!r}")
+
+    async def invalidate_entities(self, model_name: str, entity_ids: Sequence[Any], bind_group: str | None, op: str) -> None:
+        """See `CacheManager.invalidate_entities_sync`."""
+        cells = [self.planner.cell(model_name, entity_id, bind_group) for entity_id in entity_ids]
+        if cells:
+            await self._invalidate(op, cells=list(dict.fromkeys(cells)), model=model_name, bind_group=bind_group)
+
+    def entity_request(self, plan: Plan, model_class: type[Any]) -> Request:
+        """Return how a row is looked up and taken as an instance, or as ``None`` for one that doesn't exist."""
+
+        def decode(value: Value) -> Any:
+            return None if value.kind == envelope.NEGATIVE else self.decode_row(value.payload, model_class)
+
+        return Request(plan, envelope.ENTITY + envelope.NEGATIVE, decode)
+
+    def encode_row(self, entity: Any) -> bytes:
+        """Return an instance's bytes, in the configured form or the codec's."""
+        if self._config.serializer is None:
+            return codec_for(type(entity)).encode(entity)
+        return self._config.serializer(entity)
+
+    def decode_row(self, payload: bytes, model_class: type[T]) -> T | None:
+        """Return the instance in these bytes; ``None`` when it isn't one of this class.
+
+        Raises:
+            SerializationError: The bytes aren't usable.
+        """
+        if self._config.deserializer is None:
+            return codec_for(model_class).decode(payload, model_class)
+        try:
+            return cast("T", self._config.deserializer(payload, model_class))
+        except Exception as error:
+            # The application's own deserializer may raise anything for bytes that it can't read: the entry is a miss.
+            raise SerializationError(f"the deserializer raised {type(error).__name__}") from error
+
+    def cacheable(self, model_class: type[Any]) -> bool:
+        """Whether every table of the class has its writes announced."""
+        return not any(self.planner.untracked(table) for table in codec_for(model_class).tables)
+
+    def expiration_time(self, plan: Plan, *, negative: bool = False) -> float:
+        """Return the seconds that a row, or the knowledge that there is none, lives."""
+        declared = self.planner.model(plan.model or "")
+        lives = self._config.expiration_time if declared.expiration_time is None else declared.expiration_time
+        if not negative:
+            return lives
+        of_none = self._config.negative_ttl if declared.negative_ttl is None else declared.negative_ttl
+        return lives if of_none is None else of_none
+
+    # Lists
+
+    async def get_page(self, key: str, model_class: type[T], bind_group: str | None, op: str) -> tuple[list[T], int | None] | None:
+        """See `CacheManager.get_list_sync` and `CacheManager.get_list_and_count_sync`."""
+        plan = self.planner.listing(key, [model_class], bind_group)
+        if not self.cacheable(model_class):
+            return None
+
+        def decode(value: Value) -> tuple[list[T], int | None]:
+            page = self._read_page(value.payload)
+            items = [self.decode_row(item, model_class) for item in page.items]
+            if any(item is None for item in items):
+                raise SerializationError(f"the list holds something else than {model_class.__name__}")
+            return cast("list[T]", items), page.count
+
+        (outcome,) = await self.protocol.read([Request(plan, envelope.LIST, decode)], op)
+        return cast("tuple[list[T], int | None] | None", self._answer(outcome, None))
+
+    async def set_page(self, key: str, items: Sequence[Any], count: int | None, bind_group: str | None, op: str) -> None:
+        """See `CacheManager.set_list_sync` and `CacheManager.set_list_and_count_sync`."""
+        classes = list(dict.fromkeys(type(item) for item in items))
+        plan = self.planner.listing(key, classes, bind_group)
+        if not all(self.cacheable(model_class) for model_class in classes):
+            return
+        payload = _page_encoder.encode((count, [self.encode_row(item) for item in items]))
+        await self._put([(plan, envelope.LIST, payload, self.expiration_time(plan))], op)
+
+    @staticmethod
+    def _read_page(payload: bytes) -> _Page:
+        try:
+            return _Page(*_page_decoder.decode(payload))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise SerializationError("the list's payload is corrupt") from error
+
+    # Versions and namespaces
+
+    async def model_version(self, model_name: str, bind_group: str | None) -> str:
+        """See `CacheManager.get_model_version_sync`."""
+        return await self.protocol.token(self.planner.keys(bind_group).rows(model_name))
+
+    async def bump_model_version(self, model_name: str, bind_group: str | None) -> str:
+        """See `CacheManager.bump_model_version_sync`."""
+        record = self.planner.keys(bind_group).rows(model_name)
+        return await self._invalidate("bump_model_version", records=[record], model=model_name, bind_group=bind_group)
+
+    async def invalidate_all(self) -> None:
+        """See `CacheManager.invalidate_all_sync`."""
+        leases.forget(self._owner)
+        await self._invalidate("invalidate_all", records=[self.planner.keys(None).namespaces[0]])
+
+    # What they share
+
+    def _answer(self, outcome: Hit | Miss | Bypass, nothing: Any) -> Any:
+        """Return a hit's value; keep a miss's lease for the ``set_*`` that follows in this context."""
+        if isinstance(outcome, Hit):
+            return outcome.value
+        if isinstance(outcome, Miss):
+            leases.keep(self._owner, outcome.grant)
+        return nothing
+
+    async def _put(self, puts: Sequence[tuple[Plan, bytes, bytes, float]], op: str) -> None:
+        """Put values under the leases of the lookups that missed in this context, else explicitly."""
+        fillings: list[Filling] = []
+        for plan, kind, payload, ttl in puts:
+            grant = leases.take(self._owner, plan.cell)
+            fillings.append(Filling(plan if grant is None else grant, kind, payload, ttl))
+        await self.protocol.fill(fillings, op)
+
+    async def _invalidate(
+        self,
+        op: str,
+        *,
+        cells: Sequence[str] = (),
+        records: Sequence[str] = (),
+        model: str | None = None,
+        bind_group: str | None = None,
+    ) -> str:
+        """Empty cells and renew records for a write that is over; return the records' new token."""
+        for cell in cells:
+            leases.take(self._owner, cell)
+        token = await self.protocol.settle(Announcement(new_token(), tuple(cells), tuple(records)))
+        emitter = self.state.emitter
+        if emitter.wants(events.INVALIDATE):
+            key = (*cells, *records)[0] if len(cells) + len(records) == 1 else None
+            group = self.planner.keys(bind_group).group
+            emitter.emit(events.INVALIDATE, model=model, op=op, key=key, bind_group=group, count=len(cells) + len(records))
+        return token

@@ -1,0 +1,133 @@
+"""What a transaction has written so far, and how far its commit has come: kept with the database connection (DESIGN 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+from aa_cache_integration.core.protocol import new_token
+from aa_cache_integration.stores.base import Announcement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aa_cache_integration.manager import CacheManager
+    from aa_cache_integration.planner import Planner
+
+__all__ = ("ChangeSet", "Ledger", "Pending", "Stage", "Write", "ledger_of")
+
+_INFO = "aa_cache_integration"
+
+
+@dataclass(frozen=True)
+class Write:
+    """What one statement writes."""
+
+    tables: frozenset[str] = frozenset()
+    """Tables of which rows are written."""
+    bulk: frozenset[str] = frozenset()
+    """Those of them whose changed rows aren't known."""
+    entities: Mapping[str, frozenset[tuple[str, ...]]] = field(default_factory=dict)
+    """Rows that are changed or deleted, by the base table of their mapper."""
+    unknown: bool = False
+    """Whether it may write anything."""
+
+
+@dataclass
+class ChangeSet:
+    """What one transaction has written in one bind group."""
+
+    tables: set[str] = field(default_factory=set)
+    bulk: set[str] = field(default_factory=set)
+    entities: dict[str, set[tuple[str, ...]]] = field(default_factory=dict)
+    unknown: bool = False
+
+    def add(self, write: Write) -> None:
+        """Add what a statement writes."""
+        self.unknown = self.unknown or write.unknown
+        self.tables |= write.tables
+        self.bulk |= write.bulk
+        for table, idents in write.entities.items():
+            self.entities.setdefault(table, set()).update(idents)
+
+    def touches(self, tables: Iterable[str]) -> bool:
+        """Whether it holds a write to one of the tables."""
+        return self.unknown or not self.tables.isdisjoint(tables)
+
+    def announcement(self, planner: Planner, group: str | None, bulk_threshold: int) -> Announcement | None:
+        """Return the cells and records of one manager that this changes; ``None`` for none (DESIGN 5.2)."""
+        keys = planner.keys(group)
+        if self.unknown:
+            return Announcement(new_token(), (), (keys.namespace,))
+        written, bulk = self._tracked(planner)
+        if not written:
+            return None
+        cells: list[str] = []
+        for table, idents in self.entities.items():
+            if planner.untracked(table) or table in bulk:
+                continue
+            if len(idents) > bulk_threshold:
+                bulk.add(table)
+            else:
+                cells.extend(keys.entity(table, ident) for ident in idents)
+        records = [keys.rows(table) for table in sorted(written)] + [keys.bulk(table) for table in sorted(bulk)]
+        return Announcement(new_token(), tuple(cells), tuple(records))
+
+    def _tracked(self, planner: Planner) -> tuple[set[str], set[str]]:
+        """Return the written and the bulk-written tables that are tracked, with those that the database changes by itself."""
+        caused = {other for table in self.tables for other in planner.model(table).also_changes}
+        written = {table for table in self.tables | caused if not planner.untracked(table)}
+        return written, {table for table in self.bulk | caused if table in written}
+
+
+class Stage(Enum):
+    """How far the connection's commit has come."""
+
+    OPEN = auto()
+    """Writes are being collected."""
+    COMMITTING = auto()
+    """The intents are put; COMMIT is under way or done."""
+    FAILED = auto()
+    """COMMIT raised: its outcome is unknown, and the deadline of the intents will settle it."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Intents that one manager has put and must settle."""
+
+    manager: CacheManager
+    announcement: Announcement
+    changes: ChangeSet
+    bind_group: str | None
+
+
+@dataclass
+class Ledger:
+    """The change sets of one database connection, by bind group, and the intents that stand for them."""
+
+    changes: dict[str | None, ChangeSet] = field(default_factory=dict)
+    pending: list[Pending] = field(default_factory=list)
+    stage: Stage = Stage.OPEN
+
+    def add(self, groups: Iterable[str | None], write: Write) -> None:
+        """Add what a statement writes to the change set of each group."""
+        for group in groups:
+            self.changes.setdefault(group, ChangeSet()).add(write)
+
+    def touches(self, tables: Iterable[str]) -> bool:
+        """Whether the open transaction has written to one of the tables."""
+        tables = tuple(tables)
+        return any(changes.touches(tables) for changes in self.changes.values())
+
+    def close(self) -> None:
+        """Begin anew: what was collected is settled, or was rolled back."""
+        self.changes, self.pending, self.stage = {}, [], Stage.OPEN
+
+
+def ledger_of(info: dict[Any, Any]) -> Ledger:
+    """Return the ledger in a pool record's ``info``; several Connections may share one DBAPI connection."""
+    found: Ledger | None = info.get(_INFO)
+    if found is None:
+        found = info[_INFO] = Ledger()
+    return found

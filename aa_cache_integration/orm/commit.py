@@ -1,0 +1,159 @@
+"""What happens around a COMMIT: intents before it, settling after it (DESIGN 5.4, 6). Called by the listeners."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy.util import concurrency
+
+from aa_cache_integration import events
+from aa_cache_integration.core.drive import drive
+from aa_cache_integration.exceptions import CommitRefusedError, StoreUnavailableError
+from aa_cache_integration.orm.changes import ChangeSet, Ledger, Pending, Stage, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from aa_cache_integration.core.protocol import Protocol
+    from aa_cache_integration.manager import CacheManager
+
+__all__ = ("abandon", "announce", "announce_statement", "settle", "settle_pending", "withdraw")
+
+T = TypeVar("T")
+
+
+def announce(ledger: Ledger, managers: Callable[[str | None], Iterable[CacheManager]]) -> None:
+    """Put the intents of everything that the connection's transaction has written, in every manager of its groups (DESIGN 5.4.1).
+
+    Raises:
+        CommitRefusedError: They couldn't be put, and ``unreachable_commit`` is ``"refuse"``; what was put is taken back.
+    """
+    ledger.stage = Stage.COMMITTING
+    try:
+        for group, changes in ledger.changes.items():
+            for manager in managers(group):
+                _announce_to(ledger, manager, group, changes)
+    except StoreUnavailableError as error:
+        withdraw(ledger)
+        raise CommitRefusedError(f"The transaction was rolled back, for its write intents couldn't be put: {error}") from error
+    except BaseException:
+        withdraw(ledger)
+        raise
+
+
+def _announce_to(ledger: Ledger, manager: CacheManager, group: str | None, changes: ChangeSet) -> None:
+    announcement = changes.announcement(manager.planner, group, manager.config.bulk_threshold)
+    if announcement is None:
+        return
+    # Kept first: intents that arrive although the answer to them doesn't must be taken back too.
+    ledger.pending.append(Pending(manager, announcement, changes, group))
+    _perform(manager, lambda protocol: protocol.announce(announcement), held=False)
+
+
+def announce_statement(
+    groups: Iterable[str | None], write: Write, managers: Callable[[str | None], Iterable[CacheManager]]
+) -> list[Pending]:
+    """Put the intents of one statement that commits by itself, and return what must be settled after it."""
+    ledger = Ledger()
+    ledger.add(groups, write)
+    announce(ledger, managers)
+    return ledger.pending
+
+
+def settle(ledger: Ledger) -> None:
+    """Settle what the connection has committed (DESIGN 5.4.3). Never raises for the store's sake."""
+    if ledger.stage is Stage.COMMITTING:
+        pending = list(ledger.pending)
+        ledger.close()
+        settle_pending(pending)
+
+
+def settle_pending(pending: Iterable[Pending]) -> None:
+    """Settle these, each in its manager, and tell of it."""
+    for item in pending:
+        try:
+            _perform(item.manager, lambda protocol, item=item: protocol.settle(item.announcement), held=True)  # type: ignore[misc]
+        except Exception as error:  # noqa: BLE001 - the commit has happened: whatever goes wrong now may not raise out of it
+            item.manager.operations().protocol.leave_to_deadline(item.announcement)
+            item.manager.emitter.emit(events.DEGRADED, op="commit", reason=f"not settled: {type(error).__name__}: {error}")
+        else:
+            _tell(item)
+
+
+def withdraw(ledger: Ledger) -> None:
+    """Take back what a transaction announced that is rolled back, and forget what it wrote."""
+    pending = list(ledger.pending)
+    ledger.close()
+    for item in pending:
+        _perform(item.manager, lambda protocol, item=item: protocol.withdraw(item.announcement), held=True)  # type: ignore[misc]
+
+
+def abandon(pending: Iterable[Pending]) -> None:
+    """Leave to their deadline the intents of a COMMIT whose outcome is unknown."""
+    for item in pending:
+        item.manager.operations().protocol.leave_to_deadline(item.announcement)
+
+
+def _perform(manager: CacheManager, step: Callable[[Protocol], Coroutine[Any, Any, Any]], *, held: bool) -> None:
+    """Take a step of the protocol to its end: natively inside a greenlet of AsyncSession, else blocking.
+
+    Args:
+        manager: Whose step it is.
+        step: Makes the step over a face of the store.
+        held: Hold back a cancellation until the step is done.
+    """
+    if _in_greenlet():
+        awaited = step(manager.async_operations().protocol)
+        concurrency.await_only(_held(awaited) if held else awaited)
+    else:
+        drive(step(manager.operations().protocol))
+
+
+async def _held(step: Coroutine[Any, Any, T]) -> T:
+    """Await a step to its end whatever is cancelled meanwhile; a cancellation is delivered at the task's next await."""
+    task = asyncio.ensure_future(step)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            if task.cancelled():
+                raise
+            cancelled = error
+        except Exception:  # noqa: BLE001, S110 - raised below, by the task itself
+            pass
+    if cancelled is not None:
+        _deliver(cancelled)
+    return task.result()
+
+
+def _deliver(cancelled: asyncio.CancelledError) -> None:
+    current = asyncio.current_task()
+    if current is None:
+        return
+    uncancel = getattr(current, "uncancel", None)
+    if uncancel is not None:
+        uncancel()
+    current.cancel(*cancelled.args)
+
+
+def _in_greenlet() -> bool:
+    try:
+        return bool(concurrency.in_greenlet())
+    except (ImportError, ValueError):
+        return False  # greenlet isn't installed
+
+
+def _tell(item: Pending) -> None:
+    emitter = item.manager.emitter
+    if not emitter.wants(events.INVALIDATE):
+        return
+    if item.changes.unknown:
+        emitter.emit(events.INVALIDATE, op="commit", bind_group=item.bind_group, reason="tables unknown")
+        return
+    for table in sorted(item.changes.tables):
+        known = item.changes.entities.get(table)
+        reason = "bulk" if table in item.changes.bulk else None
+        count = None if known is None else len(known)
+        emitter.emit(events.INVALIDATE, model=table, op="commit", bind_group=item.bind_group, reason=reason, count=count)

@@ -1,0 +1,232 @@
+"""The session-aware read-through: rows by primary key from the cache, else from the session's database and into the cache."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+from sqlalchemy.orm import scoped_session
+
+from aa_cache_integration import events
+from aa_cache_integration.codecs.identity import identity_text, normalize
+from aa_cache_integration.codecs.mapper import codec_for
+from aa_cache_integration.core import envelope
+from aa_cache_integration.core.plans import Filling, Hit, Miss
+from aa_cache_integration.exceptions import BindError, MissingDependencyError
+from aa_cache_integration.orm.routing import Route, route, warn_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sqlalchemy.orm import Session
+
+    from aa_cache_integration.codecs.mapper import EntityCodec
+    from aa_cache_integration.core.plans import Bypass, Plan, Request
+    from aa_cache_integration.operations import Operations
+
+__all__ = ("Asynchronous", "Blocking", "fetch")
+
+T = TypeVar("T")
+Row = Any
+_OP = "fetch_entity"
+
+
+class Database(Protocol):
+    """How a session is spoken to."""
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function with the synchronous session."""
+        ...
+
+
+class Blocking:
+    """A Session."""
+
+    def __init__(self, session: Any) -> None:
+        """Speak to this session."""
+        self._session: Session = session() if isinstance(session, scoped_session) else session
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """See `Database.run`."""
+        return function(self._session, *arguments)
+
+
+class Asynchronous:
+    """An AsyncSession."""
+
+    def __init__(self, session: Any) -> None:
+        """Speak to this session.
+
+        Raises:
+            MissingDependencyError: greenlet isn't installed.
+        """
+        if importlib.util.find_spec("greenlet") is None:
+            raise MissingDependencyError('AsyncSession needs greenlet: pip install "aa-cache-integration[asyncio]"')
+        self._session = session
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """See `Database.run`."""
+        return cast("T", await self._session.run_sync(function, *arguments))
+
+
+async def fetch(operations: Operations, database: Database, model_class: type[T], idents: Sequence[Any]) -> list[T | None]:
+    """Read rows by primary key under the rules of DESIGN 5.3.
+
+    Args:
+        operations: The manager's operations on this face.
+        database: The session.
+        model_class: The mapped class.
+        idents: The primary keys; the answer is in their order.
+    """
+    codec = codec_for(model_class)
+    wanted = [normalize(model_class, ident) for ident in idents]
+    return [] if not wanted else await _Fetch(operations, database, codec, model_class).rows(wanted)
+
+
+class _Fetch:
+    """One call."""
+
+    def __init__(self, operations: Operations, database: Database, codec: EntityCodec, model_class: type[Any]) -> None:
+        self._operations = operations
+        self._database = database
+        self._codec = codec
+        self._model_class = model_class
+
+    async def rows(self, wanted: list[tuple[Any, ...]]) -> list[Any]:
+        """Return an instance of its own for each identity."""
+        codec = self._codec
+        unique = {identity_text(values, codec.mapper): values for values in wanted}
+        way = await self._database.run(route, codec.mapper, self._tables())
+        codec = self._codec = codec_for(self._model_class, way.dialect)
+        reason = self._bypass(way)
+        if reason:
+            self._tell_bypass(way, reason, len(unique))
+            found = await self._load(unique)
+            return [self._instance(found[identity_text(values, codec.mapper)]) for values in wanted]
+        requests = {ident: self._request(ident, way) for ident in unique}
+        outcomes = dict(zip(requests, await self._operations.protocol.read(list(requests.values()), _OP), strict=True))
+        payloads = await self._fill_misses(unique, requests, outcomes, way)
+        return self._answers(wanted, outcomes, payloads)
+
+    def _tables(self) -> tuple[str, ...]:
+        planner = self._operations.planner
+        tables = (*self._codec.tables, *self._codec.read_tables)
+        return (*tables, *(other for table in tables for other in planner.model(table).depends_on))
+
+    def _bypass(self, way: Route) -> str:
+        """Return why the cache isn't asked.
+
+        Raises:
+            BindError: The engine belongs to another group than the manager.
+        """
+        own = self._operations.state.config.bind_group
+        if way.bypass not in {"engine not bound", "ignored engine"} and way.bind_group != own:
+            raise BindError(
+                f"The session's engine is bound to the group {way.bind_group!r}, but this cache serves {own!r}:"
+                f" use caches.for_bind_group({way.bind_group!r})"
+            )
+        return way.bypass or ("" if self._operations.cacheable(self._model_class) else "untracked table")
+
+    def _tell_bypass(self, way: Route, reason: str, count: int) -> None:
+        emitter = self._operations.state.emitter
+        if reason == "engine not bound" and warn_once(way.dialect):
+            emitter.emit(
+                events.REJECTED, model=self._codec.table, op=_OP, reason="the session's engine isn't bound: add caches.bind(engine)"
+            )
+        emitter.emit(events.BYPASS, model=self._codec.table, op=_OP, reason=reason, count=count)
+
+    def _request(self, ident: tuple[str, ...], way: Route) -> Request:
+        plan = self._operations.planner.row(self._codec, ident, way.read_group, vary=way.vary)
+        return self._operations.entity_request(plan, self._model_class)
+
+    async def _fill_misses(
+        self,
+        unique: Mapping[tuple[str, ...], tuple[Any, ...]],
+        requests: Mapping[tuple[str, ...], Request],
+        outcomes: Mapping[tuple[str, ...], Hit | Miss | Bypass],
+        way: Route,
+    ) -> dict[tuple[str, ...], bytes | None]:
+        """Read what the cache didn't have, and put it there; return the rows' payloads."""
+        missing = {ident: values for ident, values in unique.items() if not isinstance(outcomes[ident], Hit)}
+        if not missing:
+            return {}
+        grants = [outcome.grant for outcome in outcomes.values() if isinstance(outcome, Miss)]
+        protocol = self._operations.protocol
+        try:
+            found = await self._load(missing)
+        except BaseException:
+            await protocol.give_back(grants)
+            raise
+        if not way.fills:
+            await protocol.give_back(grants)
+        hits = [(requests[ident], outcome) for ident, outcome in outcomes.items() if isinstance(outcome, Hit)]
+        fillings = self._fillings(missing, outcomes, found) if way.fills else []
+        if (fillings or hits) and not await protocol.fill(fillings, _OP, hits) and hits:
+            return await self._load(unique)
+        return found
+
+    def _fillings(
+        self,
+        missing: Mapping[tuple[str, ...], tuple[Any, ...]],
+        outcomes: Mapping[tuple[str, ...], Hit | Miss | Bypass],
+        found: Mapping[tuple[str, ...], bytes | None],
+    ) -> list[Filling]:
+        fillings: list[Filling] = []
+        for ident in missing:
+            outcome = outcomes[ident]
+            if not isinstance(outcome, Miss):
+                continue
+            plan: Plan = outcome.grant.plan
+            payload = found[ident]
+            if payload is None:
+                ttl = self._operations.expiration_time(plan, negative=True)
+                fillings.append(Filling(outcome.grant, envelope.NEGATIVE, b"", ttl))
+            else:
+                fillings.append(Filling(outcome.grant, envelope.ENTITY, payload, self._operations.expiration_time(plan)))
+        return fillings
+
+    async def _load(self, wanted: Mapping[tuple[str, ...], tuple[Any, ...]]) -> dict[tuple[str, ...], bytes | None]:
+        """Return each row's payload, read in one statement; ``None`` for a row that doesn't exist."""
+        rows = await self._database.run(_select, self._codec, list(wanted.values()))
+        found: dict[tuple[str, ...], bytes | None] = dict.fromkeys(wanted)
+        for row in rows:
+            ident = identity_text(self._codec.row_identity(row), self._codec.mapper)
+            found[ident] = self._payload(row)
+        return found
+
+    def _payload(self, row: Row) -> bytes:
+        payload = self._codec.encode_row(row)
+        if self._operations.state.config.serializer is None:
+            return payload
+        return self._operations.encode_row(self._codec.decode(payload, self._codec.mapper.class_))
+
+    def _instance(self, payload: bytes | None) -> Any:
+        return None if payload is None else self._operations.decode_row(payload, self._model_class)
+
+    def _answers(
+        self,
+        wanted: Sequence[tuple[Any, ...]],
+        outcomes: Mapping[tuple[str, ...], Hit | Miss | Bypass],
+        payloads: Mapping[tuple[str, ...], bytes | None],
+    ) -> list[Any]:
+        answers: list[Any] = []
+        used: set[tuple[str, ...]] = set()
+        for values in wanted:
+            ident = identity_text(values, self._codec.mapper)
+            outcome = outcomes[ident]
+            if ident in payloads:
+                answers.append(self._instance(payloads[ident]))
+            elif isinstance(outcome, Hit) and ident not in used:
+                answers.append(outcome.value)
+            elif isinstance(outcome, Hit) and outcome.value is not None:
+                answers.append(self._operations.decode_row(self._operations.encode_row(outcome.value), self._model_class))
+            else:
+                answers.append(None)
+            used.add(ident)
+        return answers
+
+
+def _select(session: Session, codec: EntityCodec, wanted: list[tuple[Any, ...]]) -> Sequence[Row]:
+    statement = codec.statement(wanted)
+    connection = session.connection(bind_arguments={"mapper": codec.mapper, "clause": statement})
+    return connection.execute(statement).all()

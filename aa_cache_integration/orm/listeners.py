@@ -1,0 +1,213 @@
+"""The global listeners: where SQLAlchemy tells what is written, committed and rolled back. Installed once, by `apps` or a binding."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import Pool
+
+from aa_cache_integration.manager import live_managers
+from aa_cache_integration.orm import binding, commit
+from aa_cache_integration.orm.changes import Ledger, Stage, ledger_of
+from aa_cache_integration.orm.tables import written_by
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aa_cache_integration.manager import CacheManager
+
+__all__ = ("connections_of", "install", "provide_managers", "uninstall")
+
+_STATEMENT = "aa_cache_statement"
+
+_lock = threading.RLock()
+_installed = False
+_declared: list[Callable[[str | None], Iterable[CacheManager]]] = []
+_connections: weakref.WeakKeyDictionary[Session, weakref.WeakSet[Connection]] = weakref.WeakKeyDictionary()
+
+
+def install() -> None:
+    """Wire the listeners on every engine and session of the process; once, whoever calls. Opens no connection."""
+    global _installed  # noqa: PLW0603 - whether the process is wired is a fact of the process
+    with _lock:
+        if not _installed:
+            for target, name, listener in _LISTENERS:
+                event.listen(target, name, listener)
+            _installed = True
+
+
+def uninstall() -> None:
+    """Take the listeners away again."""
+    global _installed  # noqa: PLW0603
+    with _lock:
+        if _installed:
+            for target, name, listener in _LISTENERS:
+                event.remove(target, name, listener)
+            _installed = False
+
+
+def provide_managers(provider: Callable[[str | None], Iterable[CacheManager]]) -> None:
+    """Name who knows the declared managers of a bind group, built or not, so that a process that only writes tells them too."""
+    with _lock:
+        if provider not in _declared:
+            _declared.append(provider)
+
+
+def _managers(group: str | None) -> Iterable[CacheManager]:
+    """Return every manager that a write in this group must be told to: the declared, the live, and those used for the group."""
+    found = {id(manager): manager for provider in _declared for manager in provider((group or "").partition("#")[0] or None)}
+    for manager in live_managers():
+        if group == manager.config.bind_group or group in manager.planner.groups:
+            found[id(manager)] = manager
+    return found.values()
+
+
+def connections_of(session: Session) -> tuple[Connection, ...]:
+    """Return the connections that take part in a session's transaction."""
+    return tuple(_connections.get(session, ()))
+
+
+# The engine
+
+
+def _before_cursor_execute(
+    conn: Connection,
+    _cursor: Any,
+    statement: str,
+    _parameters: Any,
+    context: Any,
+    _executemany: bool,  # noqa: FBT001 - SQLAlchemy's signature
+) -> None:
+    ledger = ledger_of(conn.info)
+    commit.settle(ledger)
+    if binding.is_ignored(conn.dialect):
+        return
+    write = written_by(context, statement)
+    if not (write.unknown or write.tables):
+        return
+    groups = binding.groups_written(conn)
+    ledger.add(groups, write)
+    if _is_autocommit(conn):
+        setattr(context, _STATEMENT, commit.announce_statement(groups, write, _managers))
+
+
+def _after_cursor_execute(_conn: Connection, _cursor: Any, _statement: str, _parameters: Any, context: Any, _executemany: bool) -> None:  # noqa: FBT001
+    pending = getattr(context, _STATEMENT, None)
+    if pending:
+        setattr(context, _STATEMENT, None)
+        commit.settle_pending(pending)
+
+
+def _begin(conn: Connection) -> None:
+    commit.settle(ledger_of(conn.info))
+
+
+def _commit(conn: Connection) -> None:
+    ledger = ledger_of(conn.info)
+    commit.settle(ledger)
+    if not ledger.changes:
+        return
+    try:
+        commit.announce(ledger, _managers)
+    except BaseException:
+        conn.dialect.do_rollback(conn.connection)  # SQLAlchemy emits no ROLLBACK after a COMMIT that raised inside a hook
+        raise
+
+
+def _commit_twophase(conn: Connection, _xid: Any, _is_prepared: bool) -> None:  # noqa: FBT001
+    _commit(conn)
+
+
+def _rollback(conn: Connection) -> None:
+    ledger = ledger_of(conn.info)
+    if ledger.stage is Stage.FAILED:
+        ledger.close()
+    else:
+        commit.withdraw(ledger)
+
+
+def _rollback_twophase(conn: Connection, _xid: Any, _is_prepared: bool) -> None:  # noqa: FBT001
+    _rollback(conn)
+
+
+def _handle_error(context: Any) -> None:
+    statement = getattr(context.execution_context, _STATEMENT, None) if context.execution_context is not None else None
+    if statement:
+        setattr(context.execution_context, _STATEMENT, None)
+        if context.is_disconnect or not isinstance(context.original_exception, Exception):
+            commit.abandon(statement)
+        else:
+            commit.settle_pending(statement)
+    conn = context.connection
+    if conn is None or conn.closed or conn.invalidated:
+        return
+    ledger = ledger_of(conn.info)
+    if ledger.stage is Stage.COMMITTING and context.statement is None:
+        _fail(ledger)
+
+
+def _fail(ledger: Ledger) -> None:
+    """Leave a COMMIT that raised to the deadline of its intents: its outcome is unknown (DESIGN 5.4)."""
+    commit.abandon(ledger.pending)
+    ledger.pending = []
+    ledger.stage = Stage.FAILED
+
+
+# The pool
+
+
+def _checkin(_dbapi_connection: Any, record: Any) -> None:
+    ledger = ledger_of(record.info)
+    commit.settle(ledger)
+    ledger.close()
+
+
+def _invalidate(_dbapi_connection: Any, record: Any, _exception: BaseException | None) -> None:
+    ledger = ledger_of(record.info)
+    commit.abandon(ledger.pending)
+    ledger.close()
+
+
+# The session
+
+
+def _after_begin(session: Session, _transaction: Any, connection: Connection) -> None:
+    _connections.setdefault(session, weakref.WeakSet()).add(connection)
+
+
+def _after_commit(session: Session) -> None:
+    for connection in connections_of(session):
+        if not connection.closed and not connection.invalidated:
+            commit.settle(ledger_of(connection.info))
+
+
+def _after_transaction_end(session: Session, transaction: Any) -> None:
+    if transaction.parent is None:
+        _connections.pop(session, None)
+
+
+def _is_autocommit(conn: Connection) -> bool:
+    level = conn.get_execution_options().get("isolation_level")
+    return (level or getattr(conn.dialect, "_on_connect_isolation_level", None)) == "AUTOCOMMIT"
+
+
+_LISTENERS: tuple[tuple[Any, str, Any], ...] = (
+    (Engine, "before_cursor_execute", _before_cursor_execute),
+    (Engine, "after_cursor_execute", _after_cursor_execute),
+    (Engine, "begin", _begin),
+    (Engine, "commit", _commit),
+    (Engine, "commit_twophase", _commit_twophase),
+    (Engine, "rollback", _rollback),
+    (Engine, "rollback_twophase", _rollback_twophase),
+    (Engine, "handle_error", _handle_error),
+    (Pool, "checkin", _checkin),
+    (Pool, "invalidate", _invalidate),
+    (Session, "after_begin", _after_begin),
+    (Session, "after_commit", _after_commit),
+    (Session, "after_transaction_end", _after_transaction_end),
+)

@@ -1,0 +1,74 @@
+"""What all tests share: servers, key namespaces, recorded events, and coroutine functions as tests."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aa_cache_integration import pytest_plugin
+from aa_cache_integration.events import CacheEvent, set_hooks
+from tests.servers import RedisServer, heal_servers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load our plugin where the package is tested without being installed."""
+    if not config.pluginmanager.has_plugin("aa_cache"):
+        config.pluginmanager.register(pytest_plugin, "aa_cache")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine function in an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+    asyncio.run(pyfuncitem.obj(**arguments))
+    return True
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A private redis-server, one for each worker, started when the first test asks for it.
+
+    A test may pause, kill or restart it: it runs again before the next test. Tests keep apart by ``aa_cache_namespace``.
+    """
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _servers_are_well() -> Iterator[None]:
+    yield
+    heal_servers()
+
+
+class RecordedEvents(list[CacheEvent]):
+    """A hook that keeps the events it is told."""
+
+    def wants(self, name: str) -> bool:
+        """Take all."""
+        return True
+
+    def __call__(self, event: CacheEvent) -> None:
+        """Keep it."""
+        self.append(event)
+
+    @property
+    def names(self) -> list[str]:
+        """The names, in the order told."""
+        return [event.name for event in self]
+
+
+@pytest.fixture
+def recorded_events() -> Iterator[RecordedEvents]:
+    """The events that caches without hooks of their own tell during the test."""
+    events = RecordedEvents()
+    set_hooks([events])
+    yield events
+    set_hooks(None)
