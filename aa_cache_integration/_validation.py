@@ -254,7 +254,7 @@ def build_caches(report: Report, table: Any, *, implied_default: bool) -> dict[s
         else:
             caches[alias] = _build_cache(report, path, declared)
     _check_aliases(report, caches, table)
-    if implied_default and "default" not in table and all(config.bind_group is not None for config in caches.values()):
+    if implied_default and all(config.bind_group is not None for config in caches.values()):
         caches = {"default": CacheConfig(), **caches}
     return caches
 

@@ -280,8 +280,9 @@ caches = CacheRegistry.from_mapping({"default": {}, "orders_eu": {"bind_group": 
 listeners = sqlalchemy.event.registry._key_to_collection
 before = len(listeners)
 caches.bind(engine, "eu")
+wired = len(listeners) > before
 caches.ignore(other)
-print(binding.binding_of(engine.dialect).bind_group, binding.is_ignored(other.dialect), len(listeners) > before)
+print(binding.binding_of(engine.dialect).bind_group, binding.is_ignored(other.dialect), wired)
 """
 
 

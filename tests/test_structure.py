@@ -332,13 +332,12 @@ def test_the_manager_has_no_operation_in_one_form_only_and_none_that_nobody_agre
 
 SIDE_EFFECTS: Final = """
 import logging, sys, threading
-import sqlalchemy.event.registry as registry
-import sqlalchemy.ext.asyncio, sqlalchemy.orm, structlog
+import sqlalchemy.event.api, sqlalchemy.orm, structlog
 
 def state():
     ours = logging.getLogger("aa_cache_integration")
     return {
-        "listeners": len(registry._key_to_collection),
+        "listeners": len(listeners),
         "threads": threading.active_count(),
         "handlers": [type(handler).__name__ for logger in (logging.root, ours) for handler in logger.handlers],
         "levels": [logging.root.level, ours.level],
@@ -350,7 +349,14 @@ def watch(event, arguments):
     if event.startswith("socket.") or (event == "open" and str(arguments[0]).endswith((".toml", ".db", ".log"))):
         opened.append(event)
 
-opened = []
+def listen(target, identifier, function):
+    callers = (sys._getframe(2), sys._getframe(2).f_back)  # of event.listen, or of listens_for; SQLAlchemy has listeners of its own
+    if any(caller and caller.f_globals["__name__"].startswith("aa_cache_integration") for caller in callers):
+        listeners.append(identifier)
+    return event_key(target, identifier, function)
+
+opened, listeners = [], []
+event_key, sqlalchemy.event.api._event_key = sqlalchemy.event.api._event_key, listen
 sys.addaudithook(watch)
 before = state()
 exec(sys.argv[1])

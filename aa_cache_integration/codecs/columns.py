@@ -145,25 +145,21 @@ def _map_nested(value: Any, process: Callable[[Any], Any], dimensions: int | Non
 
 def _decorator_form(declared: TypeEngine[Any], impl: TypeDecorator[Any], dialect: Dialect, where: str) -> ColumnForm:
     inner = form_of(impl.impl_instance, dialect, where)
-    bind, restore = inner.bind, inner.restore
-    if _overrides(impl, TypeDecorator, "process_bind_param"):
-        inner_bind = inner.bind
 
-        def bind(value: Any) -> Any:
-            bound = impl.process_bind_param(value, dialect)
-            return bound if inner_bind is None else inner_bind(bound)
+    def bind(value: Any) -> Any:
+        bound = impl.process_bind_param(value, dialect)
+        return bound if inner.bind is None else inner.bind(bound)
 
-    if _overrides(impl, TypeDecorator, "process_result_value"):
-        inner_restore = inner.restore
-
-        def restore(value: Any) -> Any:
-            return impl.process_result_value(value if inner_restore is None else inner_restore(value), dialect)
+    def restore(value: Any) -> Any:
+        return impl.process_result_value(value if inner.restore is None else inner.restore(value), dialect)
 
     def expression(source: ColumnElement[Any]) -> ColumnElement[Any]:
         own = impl.column_expression(source) if _overrides(impl, TypeDecorator, "column_expression") else None
         return type_coerce(inner.expression(source) if own is None else own, inner.stored)
 
-    return ColumnForm(declared, inner.stored, expression, bind, restore)
+    binds = _overrides(impl, TypeDecorator, "process_bind_param")
+    restores = _overrides(impl, TypeDecorator, "process_result_value")
+    return ColumnForm(declared, inner.stored, expression, bind if binds else inner.bind, restore if restores else inner.restore)
 
 
 def _raw_form(declared: TypeEngine[Any], impl: TypeEngine[Any], dialect: Dialect, where: str) -> ColumnForm:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Label, and_, or_, select, tuple_
+from sqlalchemy import Column, Label, and_, false, or_, select, tuple_
 from sqlalchemy.sql.expression import Join, TableClause
 from sqlalchemy.util import immutabledict
 
@@ -109,6 +109,8 @@ def _selected(column: ColumnElement[Any], form: ColumnForm) -> ColumnElement[Any
 
 def where_identities(columns: Sequence[ColumnElement[Any]], identities: Sequence[tuple[Any, ...]], dialect: Dialect) -> ColumnElement[bool]:
     """Return the criterion for rows with one of these primary keys, in a shape that SQLAlchemy's statement cache knows again."""
+    if not identities:
+        return false()
     partial = any(value is None for identity in identities for value in identity)
     if len(identities) > 1 and not partial:
         if len(columns) == 1:

@@ -13,9 +13,7 @@ from aa_cache_integration.codecs.tagged import READ_ERRORS, Reader, Writer
 from aa_cache_integration.exceptions import ModelError, SerializationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy.orm import ColumnProperty, Mapper
+    from sqlalchemy.orm import Mapper
 
     from aa_cache_integration.codecs.columns import ColumnForm
 
@@ -54,9 +52,9 @@ def default_serializer(model: Any) -> bytes:
     held = dict(zip(key_attributes(mapper), state.identity or (), strict=False))  # known even where it is expired
     held.update(state.dict)
     tree = {_MODEL: mapper.class_.__name__, _TABLE: str(getattr(mapper.local_table, "fullname", mapper.local_table.description))}
-    for prop, form, where in _columns(mapper):
-        if prop.key in held:
-            tree[prop.key] = Writer(text=True, enums=form.enums).write(_take(form, held[prop.key], where), where)
+    for key, form, where in _columns(mapper):
+        if key in held:
+            tree[key] = Writer(text=True, enums=form.enums).write(_take(form, held[key], where), where)
     return msgspec.json.encode(tree)
 
 
@@ -84,20 +82,31 @@ def default_deserializer(data: bytes, model_class: type[T]) -> T:
     except (msgspec.MsgspecError, *READ_ERRORS) as error:
         raise SerializationError(f"not a JSON object: {error}") from error
     mapper = _mapper_named(trees.get(_MODEL), mapper)
-    values = {prop.key: _read(form, trees[prop.key], where) for prop, form, where in _columns(mapper) if prop.key in trees}
+    values = {key: _read(form, trees[key], where) for key, form, where in _columns(mapper) if key in trees}
     keys = key_attributes(mapper)
     identity = tuple([values[key] for key in keys]) if all(values.get(key) is not None for key in keys) else None
     instance: T = detached(mapper, values, identity)
     return instance
 
 
-def _columns(mapper: Mapper[Any]) -> Iterator[tuple[ColumnProperty[Any], ColumnForm, str]]:
+# Compiled once per class, where SQLAlchemy keeps what belongs to one mapped class.
+_INFO_KEY = "aa_cache_integration.codecs.json"
+
+
+def _columns(mapper: Mapper[Any]) -> list[tuple[str, ColumnForm, str]]:
+    """Return key, form and name-in-errors of every column attribute."""
+    known: list[tuple[str, ColumnForm, str]] | None = mapper.class_manager.info.get(_INFO_KEY)
+    if known is not None and len(known) == len(mapper.column_attrs):
+        return known
     dialect = dialects.named(dialects.DEFAULT)
+    columns = []
     for prop in mapper.column_attrs:
         where = f"{mapper.class_.__name__}.{prop.key}"
         if prop.key in (_MODEL, _TABLE):
             raise ModelError(f"{where} has the name of the form's own field {prop.key!r}; map the column under another attribute")
-        yield prop, form_of(prop.columns[0].type, dialect, where), where
+        columns.append((prop.key, form_of(prop.columns[0].type, dialect, where), where))
+    mapper.class_manager.info[_INFO_KEY] = columns
+    return columns
 
 
 def _mapper_named(name: Any, expected: Mapper[Any]) -> Mapper[Any]:

@@ -42,7 +42,7 @@ def _tag(tag: str, tree: Any) -> dict[str, Any]:
 
 
 class Writer:
-    """Writes values as trees.
+    """Writes values as trees. It keeps no state, so threads may share it.
 
     Args:
         text: For JSON: bytes as hex, and no native NaN or infinity.
@@ -50,14 +50,13 @@ class Writer:
         entity: Writes a mapped instance as a tree, or returns None for what isn't one.
     """
 
-    __slots__ = ("_entity", "_enums", "_path", "_text")
+    __slots__ = ("_entity", "_enums", "_text")
 
     def __init__(self, *, text: bool, enums: type[enum.Enum] | None = None, entity: Callable[[Any], Any] | None = None) -> None:
         """Fix the form."""
         self._text = text
         self._enums = enums
         self._entity = entity
-        self._path: list[str] = []
 
     def write(self, value: Any, root: str = "$") -> Any:
         """Return the tree of ``value``.
@@ -69,13 +68,12 @@ class Writer:
         Raises:
             SerializationError: Some part has no safe form; the message has its type and its path.
         """
-        self._path = [root]
         try:
-            return self._write(value)
+            return self._write(value, [root])
         except RecursionError as error:
             raise SerializationError(f"the value at `{root}` is nested too deeply") from error
 
-    def _write(self, value: Any) -> Any:  # noqa: PLR0911 -- one per native form
+    def _write(self, value: Any, path: list[str]) -> Any:  # noqa: PLR0911 -- one per native form
         cls = type(value)
         if value is None or cls is bool:
             return value
@@ -88,12 +86,12 @@ class Writer:
         if cls is bytes and not self._text:
             return value
         if cls is list:
-            return self._write_items(value)
+            return self._write_items(value, path)
         if cls is dict:
-            return self._write_dict(value)
+            return self._write_dict(value, path)
         if cls in _SEQUENCES:
-            return _tag(_SEQUENCES[cls], self._write_items(value))
-        return self._write_other(value, cls)
+            return _tag(_SEQUENCES[cls], self._write_items(value, path))
+        return self._write_other(value, cls, path)
 
     def _write_str(self, value: str) -> Any:
         try:
@@ -102,45 +100,37 @@ class Writer:
             return _tag("str", KINDS[str].write(value))
         return value
 
-    def _write_items(self, items: Iterable[Any]) -> list[Any]:
-        path = self._descend()
+    def _write_items(self, items: Iterable[Any], path: list[str]) -> list[Any]:
+        _descend(path)
         tree = []
         for index, item in enumerate(items):
             path[-1] = f"[{index}]"
-            tree.append(self._write(item))
+            tree.append(self._write(item, path))
         path.pop()
         return tree
 
-    def _write_dict(self, value: dict[Any, Any]) -> Any:
-        path = self._descend()
+    def _write_dict(self, value: dict[Any, Any], path: list[str]) -> Any:
+        _descend(path)
         plain = _MARK not in value
         pairs = []
         for key, item in value.items():
             path[-1] = f".{key}" if type(key) is str else f"[{key!r}]"
-            written = self._write(key)
+            written = self._write(key, path)
             plain = plain and type(written) is str
-            pairs.append((written, self._write(item)))
+            pairs.append((written, self._write(item, path)))
         path.pop()
         return dict(pairs) if plain else _tag("dict", [list(pair) for pair in pairs])
 
-    def _descend(self) -> list[str]:
-        if len(self._path) > MAX_DEPTH:
-            start = "".join(self._path[:4])
-            raise SerializationError(f"the value at {start}… is nested deeper than {MAX_DEPTH} levels, or contains itself")
-        self._path.append("")
-        return self._path
-
-    def _write_other(self, value: Any, cls: type[Any]) -> Any:
-        kind = KINDS.get(cls)
-        if kind is None and isinstance(value, uuid.UUID):
-            kind = KINDS[uuid.UUID]  # asyncpg has a faster UUID of its own, equal in all but its class
+    def _write_other(self, value: Any, cls: type[Any], path: list[str]) -> Any:
+        # asyncpg has a faster UUID of its own, equal in all but its class
+        kind = KINDS.get(uuid.UUID if issubclass(cls, uuid.UUID) else cls)
         if kind is not None:
             try:
                 return _tag(kind.tag, kind.write(value))
             except ValueError as error:
-                raise self._refusal(str(error)) from error
+                raise _refusal(str(error), path) from error
         if cls is postgresql.Range:
-            ends = [self._write(value.lower), self._write(value.upper)]
+            ends = [self._write(value.lower, path), self._write(value.upper, path)]
             return _tag("range", [*ends, value.bounds, value.empty])
         if cls is _BIT_STRING:
             return _tag("bitstring", str(value))
@@ -148,11 +138,19 @@ class Writer:
             return _tag("enum", value.name)
         tree = None if self._entity is None else self._entity(value)
         if tree is None:
-            raise self._refusal(f"{cls.__module__}.{cls.__qualname__} has no safe serialised form")
+            raise _refusal(f"{cls.__module__}.{cls.__qualname__} has no safe serialised form", path)
         return _tag("entity", tree)
 
-    def _refusal(self, what: str) -> SerializationError:
-        return SerializationError(f"{what} - at `{''.join(self._path)}`")
+
+def _descend(path: list[str]) -> None:
+    if len(path) > MAX_DEPTH:
+        start = "".join(path[:4])
+        raise SerializationError(f"the value at {start}… is nested deeper than {MAX_DEPTH} levels, or contains itself")
+    path.append("")
+
+
+def _refusal(what: str, path: list[str]) -> SerializationError:
+    return SerializationError(f"{what} - at `{''.join(path)}`")
 
 
 class Reader:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from aa_cache_integration.codecs.mapper import EntityCodec
-    from aa_cache_integration.core.plans import Bypass, Plan, Request
+    from aa_cache_integration.core.plans import Bypass, Grant, Plan, Request
     from aa_cache_integration.operations import Operations
 
 __all__ = ("Asynchronous", "Blocking", "fetch")
@@ -91,6 +91,7 @@ class _Fetch:
         self._database = database
         self._codec = codec
         self._model_class = model_class
+        self._respelled: set[tuple[str, ...]] = set()
 
     async def rows(self, wanted: list[tuple[Any, ...]]) -> list[Any]:
         """Return an instance of its own for each identity."""
@@ -150,15 +151,15 @@ class _Fetch:
         missing = {ident: values for ident, values in unique.items() if not isinstance(outcomes[ident], Hit)}
         if not missing:
             return {}
-        grants = [outcome.grant for outcome in outcomes.values() if isinstance(outcome, Miss)]
+        grants = [grant for _, grant in _grants(outcomes)]
         protocol = self._operations.protocol
         try:
             found = await self._load(missing)
         except BaseException:
             await protocol.give_back(grants)
             raise
-        if not way.fills:
-            await protocol.give_back(grants)
+        unfit = [grant for ident, grant in _grants(outcomes) if ident in self._respelled or not way.fills]
+        await protocol.give_back(unfit)
         hits = [(requests[ident], outcome) for ident, outcome in outcomes.items() if isinstance(outcome, Hit)]
         fillings = self._fillings(missing, outcomes, found) if way.fills else []
         if (fillings or hits) and not await protocol.fill(fillings, _OP, hits) and hits:
@@ -174,7 +175,7 @@ class _Fetch:
         fillings: list[Filling] = []
         for ident in missing:
             outcome = outcomes[ident]
-            if not isinstance(outcome, Miss):
+            if not isinstance(outcome, Miss) or ident in self._respelled:
                 continue
             plan: Plan = outcome.grant.plan
             payload = found[ident]
@@ -186,13 +187,36 @@ class _Fetch:
         return fillings
 
     async def _load(self, wanted: Mapping[tuple[str, ...], tuple[Any, ...]]) -> dict[tuple[str, ...], bytes | None]:
-        """Return each row's payload, read in one statement; ``None`` for a row that doesn't exist."""
+        """Return each row's payload, read in one statement; ``None`` for a row that doesn't exist.
+
+        A database may find a row under another spelling of its key than its own (a collation that knows no case): such a row is the
+        answer, but what was asked for is remembered as ``respelled``, for nothing may be stored there.
+        """
         rows = await self._database.run(_select, self._codec, list(wanted.values()))
         found: dict[tuple[str, ...], bytes | None] = dict.fromkeys(wanted)
+        strangers: list[bytes] = []
         for row in rows:
             ident = identity_text(self._codec.row_identity(row), self._codec.mapper)
-            found[ident] = self._payload(row)
+            if ident in found:
+                found[ident] = self._payload(row)
+            else:
+                strangers.append(self._payload(row))
+        if strangers:
+            await self._respell(wanted, found, strangers)
         return found
+
+    async def _respell(
+        self, wanted: Mapping[tuple[str, ...], tuple[Any, ...]], found: dict[tuple[str, ...], bytes | None], strangers: list[bytes]
+    ) -> None:
+        """Give the rows that were found under another spelling to those who asked for them."""
+        unanswered = [ident for ident, payload in found.items() if payload is None]
+        self._respelled.update(unanswered)
+        if len(wanted) == 1:
+            found[unanswered[0]] = strangers[0]
+            return
+        for ident in unanswered:
+            rows = await self._database.run(_select, self._codec, [wanted[ident]])
+            found[ident] = self._payload(rows[0]) if rows else None
 
     def _payload(self, row: Row) -> bytes:
         payload = self._codec.encode_row(row)
@@ -224,6 +248,10 @@ class _Fetch:
                 answers.append(None)
             used.add(ident)
         return answers
+
+
+def _grants(outcomes: Mapping[tuple[str, ...], Hit | Miss | Bypass]) -> list[tuple[tuple[str, ...], Grant]]:
+    return [(ident, outcome.grant) for ident, outcome in outcomes.items() if isinstance(outcome, Miss)]
 
 
 def _select(session: Session, codec: EntityCodec, wanted: list[tuple[Any, ...]]) -> Sequence[Row]:

@@ -9,6 +9,7 @@ import ipaddress
 import math
 import pickle
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
@@ -26,6 +27,7 @@ from sqlalchemy.orm.exc import DetachedInstanceError
 
 from aa_cache_integration.codecs import plain
 from aa_cache_integration.codecs.plain import dumps, loads
+from aa_cache_integration.codecs.tagged import Writer
 from aa_cache_integration.exceptions import ModelError, SerializationError
 
 
@@ -293,6 +295,30 @@ def test_a_forged_bomb_of_brackets_is_our_error() -> None:
 def test_foreign_bytes_are_our_error(data: bytes) -> None:
     with pytest.raises(SerializationError):
         loads(data)
+
+
+def test_threads_share_a_writer_without_mixing_their_paths() -> None:
+    writer = Writer(text=False)
+    nested: Any = {"a": [{"b": [1] * 50}] * 50}
+
+    def refuse(number: int) -> str:
+        with pytest.raises(SerializationError) as refusal:
+            writer.write([nested, {f"key{number}": object()}])
+        return str(refusal.value)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            messages = list(threads.map(refuse, range(40)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert all(f"$[1].key{number}`" in message for number, message in enumerate(messages))
+
+
+def test_the_stored_form_is_the_one_of_its_version() -> None:
+    stored = "018c8ed01282a16191c0a16282a85f5f747970655f5fa57475706c65a576616c75659201c40100"
+    assert stored == dumps({"a": [None], "b": (1, b"\x00")}).hex(), "the stored form changed: raise plain.FORMAT"
 
 
 def test_a_pickle_is_foreign() -> None:

@@ -1,0 +1,1 @@
+"""A real workload through the cache, each answer judged: ``./scripts/demo``."""

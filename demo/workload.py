@@ -1,0 +1,249 @@
+"""The workload: threads with sync sessions and tasks with ``AsyncSession``, at the same time on one database."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+
+from demo.judge import now
+from demo.operations import LIST_LIMIT, Listing, Read, Write, sequence
+from demo.world import BUSY_TIMEOUT, content_of, row_of
+from demo.writing import CONFLICTS, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from demo.access import Access
+    from demo.judge import Judge
+    from demo.operations import Operation
+    from demo.world import World
+
+__all__ = ("THREADS", "TASKS", "WORKERS", "Engines", "Plan", "Tally", "run")
+
+THREADS, TASKS = 4, 4
+WORKERS = THREADS + TASKS
+
+
+@dataclass(frozen=True)
+class Engines:
+    """Two engines that lead to one database."""
+
+    sync: Engine
+    asynchronous: AsyncEngine
+    statements: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def open(cls, file: Path) -> Engines:
+        """Make the engines; their statements are counted."""
+        arguments = {"timeout": BUSY_TIMEOUT}
+        engines = cls(
+            create_engine(f"sqlite:///{file}", connect_args=arguments, pool_size=THREADS),
+            create_async_engine(f"sqlite+aiosqlite:///{file}", connect_args=arguments, pool_size=TASKS),
+        )
+        for engine in (engines.sync, engines.asynchronous.sync_engine):
+            event.listen(engine, "before_cursor_execute", engines._count)
+        return engines
+
+    def _count(self, *_: Any) -> None:
+        self.statements[threading.current_thread().name] += 1  # one counter for each thread, so that none is lost
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long each worker works."""
+
+    seed: int
+    operations: tuple[int, ...] | None = None
+    """Operations of each worker, ``None``: as many as there is time for."""
+    seconds: float | None = None
+
+
+@dataclass
+class Tally:
+    """What one worker has done."""
+
+    operations: int = 0
+    reads: Counter[str] = field(default_factory=Counter)
+    writes: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Worker:
+    """What the two kinds of workers share."""
+
+    world: World
+    judge: Judge
+    access: Access
+    operations: list[Operation] | Any
+    stop: threading.Event
+    limit: int | None
+    deadline: float
+    tally: Tally
+
+    def next(self) -> Operation | None:
+        """Return the next operation, ``None`` at the end."""
+        if self.tally.operations == self.limit or time.monotonic() >= self.deadline or self.stop.is_set():
+            return None
+        self.tally.operations += 1
+        operation: Operation = next(self.operations)
+        return operation
+
+    def check_one(self, read: Read, found: Any, began: float, ended: float) -> None:
+        """Have one place judged."""
+        self.tally.reads[read.kind] += 1
+        state = None if found is None else content_of(found)
+        self._note(self.judge.judge(self.world.rows[read.model, read.ident], state, began, ended))
+
+    def check_many(self, listing: Listing, found: Sequence[Any], began: float, ended: float) -> None:
+        """Have a list judged."""
+        self.tally.reads[listing.kind] += 1
+        items = [(row_of(place), content_of(place)) for place in found]
+        self._note(self.judge.judge_list(listing.model.__tablename__, listing.group, items, LIST_LIMIT, began, ended))
+
+    def check_own(self, read: Read, found: Any, expected: Any) -> None:
+        """Compare what a transaction reads of its own write."""
+        self.tally.reads[read.kind] += 1
+        state = None if found is None else content_of(found)
+        self._note("" if state == expected else f"{read.kind} {read.ident}: the transaction doesn't see its own write ({state})")
+
+    def _note(self, wrong: str) -> None:
+        if wrong:
+            self.tally.wrong.append(wrong)
+
+
+class _Thread(_Worker):
+    """A worker in a thread of its own, with sync sessions."""
+
+    def work(self, engine: Engine) -> None:
+        while (operation := self.next()) is not None:
+            if isinstance(operation, Write):
+                while not self._write(engine, operation):
+                    self.tally.writes["done again after a conflict"] += 1
+                continue
+            with Session(engine) as session:
+                began = now()
+                if isinstance(operation, Read):
+                    one = self.access.one(session, operation)
+                    self.check_one(operation, one, began, now())
+                else:
+                    many = self.access.many(session, operation)
+                    self.check_many(operation, many, began, now())
+
+    def _write(self, engine: Engine, write: Write) -> bool:
+        with Session(engine) as session:
+            try:
+                prepared = prepare(session, self.world, write)
+            except CONFLICTS:
+                return False
+            own = self.access.one(session, write.first)
+            self.check_own(write.first, own, prepared.states[self.world.rows[write.first.model, write.first.ident]])
+            if prepared.commits:
+                commit = self.judge.commit_begins(prepared.states)
+                session.commit()
+                self.judge.commit_returned(commit)
+            else:
+                session.rollback()
+            self.tally.writes[write.ending.value] += 1
+        return True
+
+
+class _Task(_Worker):
+    """A worker in a task of an event loop, with ``AsyncSession``."""
+
+    async def work(self, engine: AsyncEngine) -> None:
+        while (operation := self.next()) is not None:
+            if isinstance(operation, Write):
+                while not await self._write(engine, operation):
+                    self.tally.writes["done again after a conflict"] += 1
+                continue
+            async with AsyncSession(engine) as session:
+                began = now()
+                if isinstance(operation, Read):
+                    one = await self.access.one_async(session, operation)
+                    self.check_one(operation, one, began, now())
+                else:
+                    many = await self.access.many_async(session, operation)
+                    self.check_many(operation, many, began, now())
+
+    async def _write(self, engine: AsyncEngine, write: Write) -> bool:
+        async with AsyncSession(engine) as session:
+            try:
+                prepared = await session.run_sync(prepare, self.world, write)
+            except CONFLICTS:
+                return False
+            own = await self.access.one_async(session, write.first)
+            self.check_own(write.first, own, prepared.states[self.world.rows[write.first.model, write.first.ident]])
+            if prepared.commits:
+                commit = self.judge.commit_begins(prepared.states)
+                await session.commit()
+                self.judge.commit_returned(commit)
+            else:
+                await session.rollback()
+            self.tally.writes[write.ending.value] += 1
+        return True
+
+
+def run(  # noqa: PLR0913 - what a phase consists of
+    world: World, judge: Judge, access: Access, engines: Engines, plan: Plan, watch: Callable[[int], None]
+) -> list[Tally]:
+    """Run all workers to their ends, and close the engines.
+
+    Args:
+        world: The rows at the start.
+        judge: Judges each read.
+        access: How is read.
+        engines: The database.
+        plan: How long.
+        watch: Told, several times a second, how many operations are done.
+
+    Returns:
+        The tally of each worker.
+    """
+    stop, finished = threading.Event(), threading.Event()
+    deadline = time.monotonic() + plan.seconds if plan.seconds is not None else float("inf")
+    tallies = [Tally() for _ in range(WORKERS)]
+
+    def parts(number: int) -> tuple[Any, ...]:
+        limit = None if plan.operations is None else plan.operations[number]
+        return world, judge, access, sequence(world, plan.seed, number), stop, limit, deadline, tallies[number]
+
+    async def tasks() -> None:
+        try:
+            workers = (_Task(*parts(number)) for number in range(THREADS, WORKERS))
+            await asyncio.gather(*(worker.work(engines.asynchronous) for worker in workers))
+        finally:
+            await asyncio.to_thread(finished.wait)  # the cache is closed once, when no thread uses it any more
+            await engines.asynchronous.dispose()
+            await access.aclose()
+
+    def watched(futures: Sequence[Any]) -> None:
+        waiting = set(futures)
+        while waiting:
+            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
+            watch(sum(tally.operations for tally in tallies))
+            for future in done:
+                future.result()
+
+    with ThreadPoolExecutor(THREADS + 1) as pool:
+        loop = pool.submit(asyncio.run, tasks())
+        try:
+            watched([pool.submit(_Thread(*parts(number)).work, engines.sync) for number in range(THREADS)])
+        except BaseException:
+            stop.set()
+            raise
+        finally:
+            finished.set()
+        watched([loop])
+    engines.sync.dispose()
+    return tallies
