@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aa_cache_integration.orm import listeners
-from aa_cache_integration.registry import caches, registries, wire
+from aa_cache_integration.registry import caches, registries
 
 __all__ = ("ready", "shutdown")
 
@@ -15,12 +15,12 @@ def ready() -> None:
         SettingsError: The settings hold problems; all of them are named.
     """
     caches.load()
-    wire()
+    listeners.setup_cache_listeners()
 
 
 def shutdown() -> None:
     """Unwire, and close every connection of the declared caches; `ready` wires again."""
-    listeners.uninstall()
+    listeners.remove_cache_listeners()
     for registry in registries():
         registry.close()
 

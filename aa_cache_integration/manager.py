@@ -17,7 +17,7 @@ from aa_cache_integration.exceptions import ConfigurationError, SerializationErr
 from aa_cache_integration.operations import Operations
 from aa_cache_integration.planner import Planner
 from aa_cache_integration.stores import build as stores
-from aa_cache_integration.stores.null import DOGPILE_CACHE_INSTALLED, NullRegion, SyncCacheRegionProtocol
+from aa_cache_integration.stores.null import NullRegion, SyncCacheRegionProtocol
 from aa_cache_integration.stores.threads import Threads
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aa_cache_integration.events import EventHook
     from aa_cache_integration.stores.base import Guarantee
 
-__all__ = ("DOGPILE_CACHE_INSTALLED", "CacheManager", "live_managers")
+__all__ = ("CacheManager", "live_managers")
 
 T = TypeVar("T")
 

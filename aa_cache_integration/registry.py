@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aa_cache_integration.events.model import EventHook
     from aa_cache_integration.manager import CacheManager
 
-__all__ = ("CacheRegistry", "caches", "registries", "wire")
+__all__ = ("CacheRegistry", "caches", "registries")
 
 _live: Final[weakref.WeakSet[CacheRegistry]] = weakref.WeakSet()
 _live_lock: Final = threading.Lock()
@@ -31,21 +31,6 @@ def registries() -> tuple[CacheRegistry, ...]:
     """Return every registry that something still holds, the global one included."""
     with _live_lock:
         return tuple(_live)
-
-
-def wire() -> None:
-    """Install the global listeners, and let every registry whose settings are read be told of writes; idempotent."""
-    from aa_cache_integration.orm import listeners  # noqa: PLC0415 - SQLAlchemy is imported by those who wire
-
-    listeners.provide_managers(_declared)
-    listeners.install()
-
-
-def _declared(bind_group: str | None) -> Iterator[CacheManager]:
-    """Yield the managers that settings declare for a bind group; building one opens no connection."""
-    for registry in registries():
-        if registry.is_loaded:
-            yield from registry.managers_for_group(bind_group)
 
 
 def _load() -> Settings:
@@ -236,18 +221,18 @@ class CacheRegistry:
             BindError: The engine's database isn't the group's.
             SettingsError: The settings, which are read now, hold problems.
         """
-        from aa_cache_integration.orm import binding  # noqa: PLC0415 - SQLAlchemy is imported by those who bind
+        from aa_cache_integration.orm import binding, listeners  # noqa: PLC0415 - SQLAlchemy is imported by those who bind
 
         self.load()
         binding.bind(engine, bind_group, replica_of=replica_of, same_database=same_database, vary=vary)
-        wire()
+        listeners.setup_cache_listeners()
 
     def ignore(self, engine: Engine | AsyncEngine) -> None:
         """Take no notice of the writes of an engine, because nothing that is cached can be in its database."""
-        from aa_cache_integration.orm import binding  # noqa: PLC0415 - SQLAlchemy is imported by those who bind
+        from aa_cache_integration.orm import binding, listeners  # noqa: PLC0415 - SQLAlchemy is imported by those who bind
 
         binding.ignore(engine)
-        wire()
+        listeners.setup_cache_listeners()
 
     def __repr__(self) -> str:
         """Show the aliases, if they are known; reads nothing."""

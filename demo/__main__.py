@@ -17,7 +17,7 @@ from demo.access import Cached, Plain
 from demo.judge import Judge
 from demo.progress import Progress
 from demo.report import Phase, Told, render, verdict
-from demo.workload import THREADS, TASKS, WORKERS, Engines, Plan
+from demo.workload import TASKS, THREADS, WORKERS, Engines, Plan
 from demo.world import World
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ("main", "wire")
 
-OPERATIONS = 40_000
+OPERATIONS = 10_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ("ABSENT", "Commit", "Content", "Judge", "Row", "now")
+__all__ = ("ABSENT", "Commit", "Content", "Judge", "Row", "Scope", "Span", "State", "now")
 
 now = time.perf_counter
 """The one clock of writers, readers and judge: monotonic, in seconds, the same in all threads."""
@@ -50,11 +50,19 @@ ABSENT: Final = None
 State = Content | None
 
 
-class Window(NamedTuple):
-    """When a state may have been the committed one, in seconds."""
+class Span(NamedTuple):
+    """A span of time, by `now`: of a read, or that in which a state may have been the committed one."""
 
-    first: float
-    last: float
+    begin: float
+    end: float
+
+
+class Scope(NamedTuple):
+    """What a list holds: the largest rows of a group, the largest first."""
+
+    table: str
+    group: str
+    limit: int
 
 
 @dataclass(eq=False)
@@ -95,43 +103,40 @@ class Judge:
         with self._lock:
             commit.returned = now()
 
-    def judge(self, row: Row, state: State, began: float, ended: float) -> str:
+    def judge(self, row: Row, state: State, read: Span) -> str:
         """Judge one row.
 
         Args:
             row: Which.
             state: What the read saw.
-            began: When it began, by `now`.
-            ended: When it had ended.
+            read: When it was read.
 
         Returns:
             What is wrong with it; ``""`` when it is right.
         """
         with self._lock:
-            return self._judge(row, state, began, ended)[0]
+            return self._judge(row, state, read)[0]
 
-    def judge_list(
-        self, table: str, group: str, items: Sequence[tuple[Row, Content]], limit: int, began: float, ended: float
-    ) -> str:
-        """Judge a list: the ``limit`` largest rows of a group, the largest first; see `judge`."""
+    def judge_list(self, scope: Scope, items: Sequence[tuple[Row, Content]], read: Span) -> str:
+        """Judge a list; see `judge`."""
+        table, group, limit = scope
         populations = [content.population for _, content in items]
         if populations != sorted(populations, reverse=True) or len(items) > limit:
             return f"{table} of {group}: out of order"
         smallest = populations[-1] if len(items) == limit else -math.inf
-        listed = {row for row, _ in items}
-        moment = Window(began, ended)
+        moment = read
         with self._lock:
             for row, content in items:
-                wrong, window = self._judge(row, content, began, ended)
+                wrong, span = self._judge(row, content, read)
                 if wrong:
                     return wrong
-                moment = _common(moment, window)
-            for row in self._written.get((table, group), set()) - listed:
-                found = self._window(row, lambda state: state is ABSENT or state.population <= smallest, began, ended)
+                moment = _common(moment, span)
+            for row in self._written.get((table, group), set()) - {row for row, _ in items}:
+                found = self._span(row, lambda state: state is ABSENT or state.population <= smallest, read)
                 if found is None:
                     return f"{row.table} {row.ident}: missing in the list of {group}"
                 moment = _common(moment, found)
-        return "" if moment.first <= moment.last else f"{table} of {group}: its rows were never committed at one moment"
+        return "" if moment.begin <= moment.end else f"{table} of {group}: its rows were never committed at one moment"
 
     def _history(self, row: Row) -> list[_Change]:
         history = self._changes.get(row)
@@ -139,39 +144,38 @@ class Judge:
             history = self._changes[row] = [_Change(self.initial.get(row, ABSENT), Commit(-math.inf, -math.inf))]
         return history
 
-    def _judge(self, row: Row, state: State, began: float, ended: float) -> tuple[str, Window]:
-        window = self._window(row, lambda other: other == state, began, ended)
-        if window is not None:
-            return "", window
-        return f"{row.table} {row.ident}: {self._reason(row, state, ended)} ({_text(state)})", Window(began, ended)
+    def _judge(self, row: Row, state: State, read: Span) -> tuple[str, Span]:
+        span = self._span(row, lambda other: other == state, read)
+        if span is not None:
+            return "", span
+        return f"{row.table} {row.ident}: {self._reason(row, state, read)} ({_text(state)})", read
 
-    def _window(self, row: Row, fits: Callable[[State], bool], began: float, ended: float) -> Window | None:
+    def _span(self, row: Row, fits: Callable[[State], bool], read: Span) -> Span | None:
         """Return when a fitting state may have been the committed one during the read, ``None`` for never."""
         if row not in self._changes:
-            return Window(began, ended) if fits(self.initial.get(row, ABSENT)) else None
-        found: Window | None = None
+            return read if fits(self.initial.get(row, ABSENT)) else None
+        found: Span | None = None
         replaced = math.inf  # when the next state had certainly taken this one's place
         for change in reversed(self._changes[row]):
             commit = change.commit
-            if commit.begun <= ended and fits(change.state):
-                first = commit.begun
-                found = Window(first, replaced if found is None else max(found.last, replaced))
-            if commit.returned < began:
+            if commit.begun <= read.end and fits(change.state):
+                found = Span(commit.begun, replaced if found is None else max(found.end, replaced))
+            if commit.returned < read.begin:
                 break
             replaced = min(replaced, commit.returned)
         return found
 
-    def _reason(self, row: Row, state: State, ended: float) -> str:
+    def _reason(self, row: Row, state: State, read: Span) -> str:
         if state is not ABSENT and state.population < 0:
             return "a value that was rolled back"
         commits = [change.commit for change in self._history(row) if change.state == state]
         if not commits:
             return "a value that nobody committed"
-        return "a value from the future" if commits[-1].begun > ended else "stale"
+        return "a value from the future" if commits[-1].begun > read.end else "stale"
 
 
-def _common(one: Window, other: Window) -> Window:
-    return Window(max(one.first, other.first), min(one.last, other.last))
+def _common(one: Span, other: Span) -> Span:
+    return Span(max(one.begin, other.begin), min(one.end, other.end))
 
 
 def _text(state: State) -> str:

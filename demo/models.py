@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, String
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
 __all__ = ("Base", "City", "Country", "Place")
 
@@ -14,8 +14,23 @@ class Base(DeclarativeBase):
     """Base of the models."""
 
 
-class Country(Base):
-    """A country; SQLAlchemy itself counts the version up and refuses an UPDATE that is based on an older one."""
+class Place(Base):
+    """What is counted; SQLAlchemy itself counts the version up, and refuses an UPDATE that is based on an older one."""
+
+    __abstract__ = True
+
+    population: Mapped[int]
+    version: Mapped[int]
+
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        """Name the version's column."""
+        return {"version_id_col": cls.version}
+
+
+class Country(Place):
+    """A country."""
 
     __tablename__ = "countries"
 
@@ -26,13 +41,9 @@ class Country(Base):
     area_km2: Mapped[float]
     currency: Mapped[str]
     languages: Mapped[str]
-    population: Mapped[int]
-    version: Mapped[int] = mapped_column()
-
-    __mapper_args__: Any = {"version_id_col": version}  # noqa: RUF012 - as SQLAlchemy wants it
 
 
-class City(Base):
+class City(Place):
     """A city, or a town that the demo itself founds."""
 
     __tablename__ = "cities"
@@ -44,10 +55,3 @@ class City(Base):
     latitude: Mapped[float]
     longitude: Mapped[float]
     timezone: Mapped[str]
-    population: Mapped[int]
-    version: Mapped[int] = mapped_column()
-
-    __mapper_args__: Any = {"version_id_col": version}  # noqa: RUF012 - as SQLAlchemy wants it
-
-
-Place = Country | City

@@ -57,12 +57,10 @@ class Listing:
         """Its key in the cache."""
         return f"largest-{self.model.__tablename__}:{self.group}"
 
-    def statement(self) -> Select[tuple[Any]]:
+    def statement(self) -> Select[Any]:
         """Return the query."""
-        model = self.model
-        if issubclass(model, City):
-            return select(model).where(model.country_code == self.group).order_by(model.population.desc(), model.id).limit(LIST_LIMIT)
-        return select(model).where(model.continent == self.group).order_by(model.population.desc(), model.code).limit(LIST_LIMIT)
+        group, ident = (City.country_code, City.id) if self.model is City else (Country.continent, Country.code)
+        return select(self.model).where(group == self.group).order_by(self.model.population.desc(), ident).limit(LIST_LIMIT)
 
 
 class Ending(Enum):

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -20,7 +20,7 @@ from demo.world import BUSY_TIMEOUT, content_of, row_of
 from demo.writing import CONFLICTS, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from demo.access import Access
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from demo.operations import Operation
     from demo.world import World
 
-__all__ = ("THREADS", "TASKS", "WORKERS", "Engines", "Plan", "Tally", "run")
+__all__ = ("TASKS", "THREADS", "WORKERS", "Engines", "Plan", "Tally", "run")
 
 THREADS, TASKS = 4, 4
 WORKERS = THREADS + TASKS
@@ -82,10 +82,13 @@ class Tally:
 class _Worker:
     """What the two kinds of workers share."""
 
+    session: ClassVar[str]
+    """What it reads with."""
+
     world: World
     judge: Judge
     access: Access
-    operations: list[Operation] | Any
+    operations: Iterator[Operation]
     stop: threading.Event
     limit: int | None
     deadline: float
@@ -96,34 +99,35 @@ class _Worker:
         if self.tally.operations == self.limit or time.monotonic() >= self.deadline or self.stop.is_set():
             return None
         self.tally.operations += 1
-        operation: Operation = next(self.operations)
-        return operation
+        return next(self.operations)
 
     def check_one(self, read: Read, found: Any, began: float, ended: float) -> None:
         """Have one place judged."""
         self.tally.reads[read.kind] += 1
         state = None if found is None else content_of(found)
-        self._note(self.judge.judge(self.world.rows[read.model, read.ident], state, began, ended))
+        self._note(read.kind, self.judge.judge(self.world.rows[read.model, read.ident], state, began, ended))
 
     def check_many(self, listing: Listing, found: Sequence[Any], began: float, ended: float) -> None:
         """Have a list judged."""
         self.tally.reads[listing.kind] += 1
         items = [(row_of(place), content_of(place)) for place in found]
-        self._note(self.judge.judge_list(listing.model.__tablename__, listing.group, items, LIST_LIMIT, began, ended))
+        self._note(listing.kind, self.judge.judge_list(listing.model.__tablename__, listing.group, items, LIST_LIMIT, began, ended))
 
     def check_own(self, read: Read, found: Any, expected: Any) -> None:
         """Compare what a transaction reads of its own write."""
         self.tally.reads[read.kind] += 1
         state = None if found is None else content_of(found)
-        self._note("" if state == expected else f"{read.kind} {read.ident}: the transaction doesn't see its own write ({state})")
+        self._note(read.kind, "" if state == expected else f"{read.kind} {read.ident}: not what the transaction itself wrote ({state})")
 
-    def _note(self, wrong: str) -> None:
+    def _note(self, kind: str, wrong: str) -> None:
         if wrong:
-            self.tally.wrong.append(wrong)
+            self.tally.wrong.append(f"{kind} ({self.session}): {wrong}")
 
 
 class _Thread(_Worker):
     """A worker in a thread of its own, with sync sessions."""
+
+    session = "Session"
 
     def work(self, engine: Engine) -> None:
         while (operation := self.next()) is not None:
@@ -160,6 +164,8 @@ class _Thread(_Worker):
 
 class _Task(_Worker):
     """A worker in a task of an event loop, with ``AsyncSession``."""
+
+    session = "AsyncSession"
 
     async def work(self, engine: AsyncEngine) -> None:
         while (operation := self.next()) is not None:

@@ -29,7 +29,9 @@ def row_of(place: Place) -> Row:
     """Return which row an instance is."""
     if isinstance(place, City):
         return Row("cities", place.id, place.country_code)
-    return Row("countries", place.code, place.continent)
+    if isinstance(place, Country):
+        return Row("countries", place.code, place.continent)
+    raise TypeError(place)
 
 
 def content_of(place: Place) -> Content:
@@ -78,9 +80,7 @@ class World:
         """Return a new town."""
         country = self.rows[City, ident].group
         name = f"Newtown {ident - _FIRST_TOWN}"
-        return City(
-            id=ident, name=name, country_code=country, latitude=0.0, longitude=0.0, timezone="UTC", population=population
-        )
+        return City(id=ident, name=name, country_code=country, latitude=0.0, longitude=0.0, timezone="UTC", population=population)
 
     def write(self, file: Path) -> None:
         """Make the database file."""

@@ -7,7 +7,6 @@ a subclass of a built-in type is refused rather than read back as its base.
 
 from __future__ import annotations
 
-import enum
 import math
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from aa_cache_integration.codecs.scalars import KIND_OF_TAG, KINDS
 from aa_cache_integration.exceptions import SerializationError
 
 if TYPE_CHECKING:
+    import enum
     from collections.abc import Callable, Iterable
 
 __all__ = ("MAX_DEPTH", "READ_ERRORS", "Reader", "Writer")
@@ -134,7 +134,7 @@ class Writer:
             return _tag("range", [*ends, value.bounds, value.empty])
         if cls is _BIT_STRING:
             return _tag("bitstring", str(value))
-        if isinstance(value, enum.Enum) and cls is self._enums and cls.__members__.get(value.name) is value:
+        if self._enums is not None and cls is self._enums and self._enums.__members__.get(value.name) is value:
             return _tag("enum", value.name)
         tree = None if self._entity is None else self._entity(value)
         if tree is None:

@@ -83,30 +83,32 @@ def _default() -> _Hooks:
 
 
 class _Global:
-    """The one home of the hooks that every emitter without hooks of its own tells."""
+    """The one home of the process's hooks, and whether the application chose them."""
 
-    __slots__ = ("hooks",)
+    __slots__ = ("chosen", "hooks")
 
     def __init__(self) -> None:
-        self.hooks = _default()
+        self.hooks, self.chosen = _default(), False
 
 
 _GLOBAL = _Global()
 
 
 def get_hooks() -> tuple[EventHook, ...]:
-    """Return the hooks of every cache that has none of its own; builds them if no event has done so yet."""
+    """Return the process's hooks; builds them if no event has done so yet."""
     return _GLOBAL.hooks.get()
 
 
 def set_hooks(hooks: Sequence[EventHook | HookFactory] | None) -> None:
-    """Set the hooks of every cache that has none of its own, from its next event on.
+    """Set the hooks of the process, told of every cache's events from the next one on.
+
+    A cache with hooks of its own (a ``[logging]`` table gives it one) tells those as well, and instead of the default.
 
     Args:
         hooks: Hooks, or factories that are called at the next event. ``()``: nobody is told. ``None``: back to the default, which tells
             the application's structlog, or stdlib logging when structlog isn't configured.
     """
-    _GLOBAL.hooks = _default() if hooks is None else _Hooks(hooks)
+    _GLOBAL.hooks, _GLOBAL.chosen = (_default(), False) if hooks is None else (_Hooks(hooks), True)
 
 
 class Emitter:
@@ -120,7 +122,8 @@ class Emitter:
         Args:
             cache: The alias, or ``"-"`` for a manager that the application built itself.
             bind_group: The manager's bind group.
-            hooks: Hooks of this cache alone; ``None``: those of :func:`get_hooks`, as they are at each event.
+            hooks: Hooks of this cache alone, told beside those that `set_hooks` chose; ``None``: those of `get_hooks`, as they are
+                at each event.
         """
         self.cache = cache
         self.bind_group = bind_group
@@ -131,14 +134,19 @@ class Emitter:
 
         The answer isn't kept: levels may be set at any time, and asking a logger costs less than what it would take to notice that.
         """
-        hooks = self._own or _GLOBAL.hooks
-        for hook in hooks.get():
-            try:
-                if hook.wants(name):
-                    return True
-            except Exception as error:  # noqa: BLE001, PERF203 - a hook never breaks a cache operation
-                hooks.report(hook, error)
+        for hooks in self._told():
+            for hook in hooks.get():
+                try:
+                    if hook.wants(name):
+                        return True
+                except Exception as error:  # noqa: BLE001, PERF203 - a hook never breaks a cache operation
+                    hooks.report(hook, error)
         return False
+
+    def _told(self) -> tuple[_Hooks, ...]:
+        if self._own is None:
+            return (_GLOBAL.hooks,)
+        return (self._own, _GLOBAL.hooks) if _GLOBAL.chosen else (self._own,)
 
     def emit(  # noqa: PLR0913 - the fields of an event
         self,
@@ -164,15 +172,15 @@ class Emitter:
             took_ms: Milliseconds.
             bind_group: Where it isn't the manager's own (which ``...`` stands for).
         """
-        hooks = self._own or _GLOBAL.hooks
         event = None
-        for hook in hooks.get():
-            try:
-                if not hook.wants(name):
-                    continue
-                if event is None:
-                    group = self.bind_group if bind_group is ... else bind_group
-                    event = CacheEvent(name, self.cache, group, model, op, key, reason, count, took_ms)
-                hook(event)
-            except Exception as error:  # noqa: BLE001 - a hook never breaks a cache operation
-                hooks.report(hook, error)
+        for hooks in self._told():
+            for hook in hooks.get():
+                try:
+                    if not hook.wants(name):
+                        continue
+                    if event is None:
+                        group = self.bind_group if bind_group is ... else bind_group
+                        event = CacheEvent(name, self.cache, group, model, op, key, reason, count, took_ms)
+                    hook(event)
+                except Exception as error:  # noqa: BLE001 - a hook never breaks a cache operation
+                    hooks.report(hook, error)

@@ -15,24 +15,27 @@ from aa_cache_integration.manager import live_managers
 from aa_cache_integration.orm import binding, commit
 from aa_cache_integration.orm.changes import Ledger, Stage, ledger_of
 from aa_cache_integration.orm.tables import written_by
+from aa_cache_integration.registry import registries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from aa_cache_integration.manager import CacheManager
 
-__all__ = ("connections_of", "install", "provide_managers", "uninstall")
+__all__ = ("connections_of", "remove_cache_listeners", "setup_cache_listeners")
 
 _STATEMENT = "aa_cache_statement"
 
 _lock = threading.RLock()
 _installed = False
-_declared: list[Callable[[str | None], Iterable[CacheManager]]] = []
 _connections: weakref.WeakKeyDictionary[Session, weakref.WeakSet[Connection]] = weakref.WeakKeyDictionary()
 
 
-def install() -> None:
-    """Wire the listeners on every engine and session of the process; once, whoever calls. Opens no connection."""
+def setup_cache_listeners() -> None:
+    """Register the listeners that see every write, on all engines and sessions of the process.
+
+    Idempotent and thread-safe; opens no connection and reads no settings.
+    """
     global _installed  # noqa: PLW0603 - whether the process is wired is a fact of the process
     with _lock:
         if not _installed:
@@ -41,7 +44,7 @@ def install() -> None:
             _installed = True
 
 
-def uninstall() -> None:
+def remove_cache_listeners() -> None:
     """Take the listeners away again."""
     global _installed  # noqa: PLW0603
     with _lock:
@@ -51,16 +54,15 @@ def uninstall() -> None:
             _installed = False
 
 
-def provide_managers(provider: Callable[[str | None], Iterable[CacheManager]]) -> None:
-    """Name who knows the declared managers of a bind group, built or not, so that a process that only writes tells them too."""
-    with _lock:
-        if provider not in _declared:
-            _declared.append(provider)
-
-
 def _managers(group: str | None) -> Iterable[CacheManager]:
-    """Return every manager that a write in this group must be told to: the declared, the live, and those used for the group."""
-    found = {id(manager): manager for provider in _declared for manager in provider((group or "").partition("#")[0] or None)}
+    """Return every manager that a write in this group must be told to: the declared, the live, and those used for the group.
+
+    A declared one is built for it, for a process that only writes must tell the others' cache too. A registry that nobody has loaded
+    isn't read in the middle of a commit.
+    """
+    declared = (group or "").partition("#")[0] or None
+    loaded = (registry for registry in registries() if registry.is_loaded)
+    found = {id(manager): manager for registry in loaded for manager in registry.managers_for_group(declared)}
     for manager in live_managers():
         if group == manager.config.bind_group or group in manager.planner.groups:
             found[id(manager)] = manager

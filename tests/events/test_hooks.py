@@ -136,11 +136,16 @@ def test_hooks_set_later_are_heard_by_the_emitters_that_already_are(recorded_eve
     assert not recorded_events
 
 
-def test_an_emitter_with_hooks_of_its_own_leaves_the_global_ones_alone(recorded_events: RecordedEvents) -> None:
+def test_an_emitter_with_hooks_of_its_own_tells_those_that_the_application_chose_as_well(recorded_events: RecordedEvents) -> None:
     hook = Only(events.HIT)
     Emitter(hooks=[hook]).emit(events.HIT)
-    assert hook.told
-    assert not recorded_events
+    assert hook.told == recorded_events != []
+
+
+def test_an_emitter_with_hooks_of_its_own_leaves_the_default_alone(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "aa_cache_integration")
+    Emitter(hooks=[Only(events.HIT)]).emit(events.HIT)
+    assert not caplog.records
 
 
 def test_no_hooks_means_that_nobody_is_told() -> None:
@@ -165,7 +170,6 @@ def test_a_factory_is_called_once_and_not_before_the_first_event() -> None:
         return hook
 
     emitter = Emitter(hooks=[HookFactory(build)])
-    set_hooks([HookFactory(build)])
     assert not calls
     emitter.emit(events.HIT)
     emitter.emit(events.HIT)
