@@ -66,8 +66,9 @@ class Operations:
 
     async def get(self, key: str) -> Any:
         """See `CacheManager.get_sync`."""
-        (outcome,) = await self.protocol.read([self._plain_request(key)], "get", wait=False)
-        return self._answer(outcome, NO_VALUE)
+        request = self._plain_request(key)
+        (outcome,) = await self.protocol.read([request], "get", wait=False)
+        return self._answer(request.plan, outcome, NO_VALUE)
 
     async def set(self, key: str, value: Any) -> None:
         """See `CacheManager.set_sync`."""
@@ -115,9 +116,9 @@ class Operations:
         if not self.cacheable(model_class):
             return [None] * len(plans)
         unique = list(dict.fromkeys(plans))
-        outcomes = await self.protocol.read([self.entity_request(plan, model_class) for plan in unique], op)
+        outcomes = await self.protocol.read([self.entity_request(plan, model_class) for plan in unique], op, wait=False)
         answers = dict(zip(unique, outcomes, strict=True))
-        found = [self._answer(answers[plan], None) for plan in plans]
+        found = [self._answer(plan, answers[plan], None) for plan in plans]
         return self._own_instances(plans, found, model_class)
 
     def _own_instances(self, plans: Sequence[Plan], found: list[Any], model_class: type[Any]) -> list[Any]:
@@ -209,8 +210,8 @@ class Operations:
                 raise SerializationError(f"the list holds something else than {model_class.__name__}")
             return cast("list[T]", items), page.count
 
-        (outcome,) = await self.protocol.read([Request(plan, envelope.LIST, decode)], op)
-        return cast("tuple[list[T], int | None] | None", self._answer(outcome, None))
+        (outcome,) = await self.protocol.read([Request(plan, envelope.LIST, decode)], op, wait=False)
+        return cast("tuple[list[T], int | None] | None", self._answer(plan, outcome, None))
 
     async def set_page(self, key: str, items: Sequence[Any], count: int | None, bind_group: str | None, op: str) -> None:
         """See `CacheManager.set_list_sync` and `CacheManager.set_list_and_count_sync`."""
@@ -246,20 +247,24 @@ class Operations:
 
     # What they share
 
-    def _answer(self, outcome: Hit | Miss | Bypass, nothing: Any) -> Any:
-        """Return a hit's value; keep a miss's lease for the ``set_*`` that follows in this context."""
+    def _answer(self, plan: Plan, outcome: Hit | Miss | Bypass, nothing: Any) -> Any:
+        """Return a hit's value; of anything else, keep for the ``set_*`` that follows in this context what it may do."""
         if isinstance(outcome, Hit):
+            leases.take(self._owner, plan.cell)
             return outcome.value
-        if isinstance(outcome, Miss):
-            leases.keep(self._owner, outcome.grant)
+        if self.state.serves:
+            leases.keep(self._owner, plan.cell, outcome.grant if isinstance(outcome, Miss) else outcome)
         return nothing
 
     async def _put(self, puts: Sequence[tuple[Plan, bytes, bytes, float]], op: str) -> None:
-        """Put values under the leases of the lookups that missed in this context, else explicitly."""
+        """Put values under the leases of the lookups that missed in this context, explicitly where there was no lookup."""
         fillings: list[Filling] = []
         for plan, kind, payload, ttl in puts:
-            grant = leases.take(self._owner, plan.cell)
-            fillings.append(Filling(plan if grant is None else grant, kind, payload, ttl))
+            right = leases.take(self._owner, plan.cell)
+            if isinstance(right, Bypass):
+                self.protocol.tell_bypass(plan, op, right.reason)
+            else:
+                fillings.append(Filling(plan if right is None else right, kind, payload, ttl))
         await self.protocol.fill(fillings, op)
 
     async def _invalidate(

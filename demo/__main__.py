@@ -17,7 +17,7 @@ from demo.access import Cached, Plain
 from demo.judge import Judge
 from demo.progress import Progress
 from demo.report import Phase, Told, render, verdict
-from demo.workload import TASKS, THREADS, WORKERS, Engines, Plan
+from demo.workload import TASKS, THREADS, WORKERS, Engines, Plan, Stage
 from demo.world import World
 
 if TYPE_CHECKING:
@@ -87,13 +87,14 @@ def _positive_float(text: str) -> float:
 
 def _configure(log: Path, prefix: str, redis_url: str | None) -> None:
     """Name the settings, and add to them what only this run knows: the highest layer, environment variables."""
-    os.environ["AA_CACHE_SETTINGS"] = str(Path(__file__).with_name("settings.toml"))
-    os.environ["AA_CACHE_LOGGING__file"] = str(log)
-    os.environ["AA_CACHE_CACHES__default__key_prefix"] = prefix
-    os.environ["ENV_FOR_AA_CACHE"] = "development"
+    os.environ.update(
+        ENV_FOR_AA_CACHE="development",
+        AA_CACHE_SETTINGS=str(Path(__file__).with_name("settings.toml")),
+        AA_CACHE_LOGGING__file=str(log),
+        AA_CACHE_CACHES__default__key_prefix=prefix,
+    )
     if redis_url is not None:
-        os.environ["ENV_FOR_AA_CACHE"] = "redis"
-        os.environ["AA_CACHE_CACHES__default__arguments__url"] = redis_url
+        os.environ.update(ENV_FOR_AA_CACHE="redis", AA_CACHE_CACHES__default__arguments__url=redis_url)
 
 
 def _demonstrate(options: argparse.Namespace, folder: Path, log: Path) -> list[str]:
@@ -111,10 +112,10 @@ def _demonstrate(options: argparse.Namespace, folder: Path, log: Path) -> list[s
     share, rest = divmod(options.operations, WORKERS)
     operations = None if options.seconds else tuple(share + (number < rest) for number in range(WORKERS))
     plan = Plan(options.seed, operations, options.seconds)
-    plain = _run("without the cache", world, Plain(), Engines.open(base), plan)
+    plain = _run("without the cache", Stage(world, Judge(world.contents()), Plain(), Engines.open(base)), plan)
     plan = Plan(options.seed, tuple(tally.operations for tally in plain.tallies))
     engines = Engines.open(copy)
-    cached = _run("with the cache", world, wire(engines), engines, plan)
+    cached = _run("with the cache", Stage(world, Judge(world.contents()), wire(engines), engines), plan)
     told = Told.read(log)
     print("", render(plain, cached, told), "", f"The log: {log}", *told.first, sep="\n", flush=True)
     return verdict(plain, cached, told)
@@ -130,13 +131,13 @@ def wire(engines: Engines) -> Access:
     return Cached(caches["default"])
 
 
-def _run(label: str, world: World, access: Access, engines: Engines, plan: Plan) -> Phase:
+def _run(label: str, stage: Stage, plan: Plan) -> Phase:
     progress = Progress(label, total=sum(plan.operations) if plan.operations else None, seconds=plan.seconds)
     began = time.perf_counter()
-    tallies = workload.run(world, Judge(world.contents()), access, engines, plan, progress.show)
+    tallies = workload.run(stage, plan, progress.show)
     seconds = time.perf_counter() - began
     progress.end(sum(tally.operations for tally in tallies))
-    return Phase(tallies, engines.statements.total(), seconds)
+    return Phase(tallies, stage.engines.statements.total(), seconds)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Read:
     @property
     def kind(self) -> str:
         """How the report calls it."""
-        return self.model.__tablename__
+        return str(self.model.__tablename__)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,10 @@ class UnreachableError(Exception):
 
 def described(url: str) -> str:
     """Return the URL without what is secret in it."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "URL"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
@@ -31,7 +34,7 @@ def check(url: str) -> None:
         with redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as client:
             client.ping()
     except (redis.RedisError, ValueError, OSError) as error:
-        raise UnreachableError(f"{described(url)} can't be used: {error}") from error
+        raise UnreachableError(f"--redis {described(url)} can't be used: {error}") from error
 
 
 def remove_keys(url: str, prefix: str) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from demo.judge import now
+from demo.judge import Scope, Span, now
 from demo.operations import LIST_LIMIT, Listing, Read, Write, sequence
 from demo.world import BUSY_TIMEOUT, content_of, row_of
 from demo.writing import CONFLICTS, prepare
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
     from demo.access import Access
     from demo.judge import Judge
+    from demo.models import Place
     from demo.operations import Operation
     from demo.world import World
+    from demo.writing import Prepared
 
-__all__ = ("TASKS", "THREADS", "WORKERS", "Engines", "Plan", "Tally", "run")
+__all__ = ("TASKS", "THREADS", "WORKERS", "Engines", "Plan", "Stage", "Tally", "run")
 
 THREADS, TASKS = 4, 4
 WORKERS = THREADS + TASKS
@@ -59,6 +61,16 @@ class Engines:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """What the workload is done on."""
+
+    world: World
+    judge: Judge
+    access: Access
+    engines: Engines
+
+
+@dataclass(frozen=True)
 class Plan:
     """How long each worker works."""
 
@@ -85,9 +97,7 @@ class _Worker:
     session: ClassVar[str]
     """What it reads with."""
 
-    world: World
-    judge: Judge
-    access: Access
+    stage: Stage
     operations: Iterator[Operation]
     stop: threading.Event
     limit: int | None
@@ -101,23 +111,25 @@ class _Worker:
         self.tally.operations += 1
         return next(self.operations)
 
-    def check_one(self, read: Read, found: Any, began: float, ended: float) -> None:
+    def check_one(self, read: Read, found: Place | None, span: Span) -> None:
         """Have one place judged."""
         self.tally.reads[read.kind] += 1
         state = None if found is None else content_of(found)
-        self._note(read.kind, self.judge.judge(self.world.rows[read.model, read.ident], state, began, ended))
+        self._note(read.kind, self.stage.judge.judge(self.stage.world.rows[read.model, read.ident], state, span))
 
-    def check_many(self, listing: Listing, found: Sequence[Any], began: float, ended: float) -> None:
+    def check_many(self, listing: Listing, found: Sequence[Place], span: Span) -> None:
         """Have a list judged."""
         self.tally.reads[listing.kind] += 1
         items = [(row_of(place), content_of(place)) for place in found]
-        self._note(listing.kind, self.judge.judge_list(listing.model.__tablename__, listing.group, items, LIST_LIMIT, began, ended))
+        scope = Scope(listing.model.__tablename__, listing.group, LIST_LIMIT)
+        self._note(listing.kind, self.stage.judge.judge_list(scope, items, span))
 
-    def check_own(self, read: Read, found: Any, expected: Any) -> None:
+    def check_own(self, read: Read, found: Place | None, prepared: Prepared) -> None:
         """Compare what a transaction reads of its own write."""
         self.tally.reads[read.kind] += 1
         state = None if found is None else content_of(found)
-        self._note(read.kind, "" if state == expected else f"{read.kind} {read.ident}: not what the transaction itself wrote ({state})")
+        right = state == prepared.states[self.stage.world.rows[read.model, read.ident]]
+        self._note(read.kind, "" if right else f"{read.kind} {read.ident}: not what the transaction itself wrote ({state})")
 
     def _note(self, kind: str, wrong: str) -> None:
         if wrong:
@@ -138,24 +150,24 @@ class _Thread(_Worker):
             with Session(engine) as session:
                 began = now()
                 if isinstance(operation, Read):
-                    one = self.access.one(session, operation)
-                    self.check_one(operation, one, began, now())
+                    one = self.stage.access.one(session, operation)
+                    self.check_one(operation, one, Span(began, now()))
                 else:
-                    many = self.access.many(session, operation)
-                    self.check_many(operation, many, began, now())
+                    many = self.stage.access.many(session, operation)
+                    self.check_many(operation, many, Span(began, now()))
 
     def _write(self, engine: Engine, write: Write) -> bool:
         with Session(engine) as session:
             try:
-                prepared = prepare(session, self.world, write)
+                prepared = prepare(session, self.stage.world, write)
             except CONFLICTS:
                 return False
-            own = self.access.one(session, write.first)
-            self.check_own(write.first, own, prepared.states[self.world.rows[write.first.model, write.first.ident]])
+            own = self.stage.access.one(session, write.first)
+            self.check_own(write.first, own, prepared)
             if prepared.commits:
-                commit = self.judge.commit_begins(prepared.states)
+                commit = self.stage.judge.commit_begins(prepared.states)
                 session.commit()
-                self.judge.commit_returned(commit)
+                self.stage.judge.commit_returned(commit)
             else:
                 session.rollback()
             self.tally.writes[write.ending.value] += 1
@@ -176,40 +188,35 @@ class _Task(_Worker):
             async with AsyncSession(engine) as session:
                 began = now()
                 if isinstance(operation, Read):
-                    one = await self.access.one_async(session, operation)
-                    self.check_one(operation, one, began, now())
+                    one = await self.stage.access.one_async(session, operation)
+                    self.check_one(operation, one, Span(began, now()))
                 else:
-                    many = await self.access.many_async(session, operation)
-                    self.check_many(operation, many, began, now())
+                    many = await self.stage.access.many_async(session, operation)
+                    self.check_many(operation, many, Span(began, now()))
 
     async def _write(self, engine: AsyncEngine, write: Write) -> bool:
         async with AsyncSession(engine) as session:
             try:
-                prepared = await session.run_sync(prepare, self.world, write)
+                prepared = await session.run_sync(prepare, self.stage.world, write)
             except CONFLICTS:
                 return False
-            own = await self.access.one_async(session, write.first)
-            self.check_own(write.first, own, prepared.states[self.world.rows[write.first.model, write.first.ident]])
+            own = await self.stage.access.one_async(session, write.first)
+            self.check_own(write.first, own, prepared)
             if prepared.commits:
-                commit = self.judge.commit_begins(prepared.states)
+                commit = self.stage.judge.commit_begins(prepared.states)
                 await session.commit()
-                self.judge.commit_returned(commit)
+                self.stage.judge.commit_returned(commit)
             else:
                 await session.rollback()
             self.tally.writes[write.ending.value] += 1
         return True
 
 
-def run(  # noqa: PLR0913 - what a phase consists of
-    world: World, judge: Judge, access: Access, engines: Engines, plan: Plan, watch: Callable[[int], None]
-) -> list[Tally]:
+def run(stage: Stage, plan: Plan, watch: Callable[[int], None]) -> list[Tally]:
     """Run all workers to their ends, and close the engines.
 
     Args:
-        world: The rows at the start.
-        judge: Judges each read.
-        access: How is read.
-        engines: The database.
+        stage: What is worked on; its judge must know nothing yet.
         plan: How long.
         watch: Told, several times a second, how many operations are done.
 
@@ -222,34 +229,34 @@ def run(  # noqa: PLR0913 - what a phase consists of
 
     def parts(number: int) -> tuple[Any, ...]:
         limit = None if plan.operations is None else plan.operations[number]
-        return world, judge, access, sequence(world, plan.seed, number), stop, limit, deadline, tallies[number]
+        return stage, sequence(stage.world, plan.seed, number), stop, limit, deadline, tallies[number]
 
     async def tasks() -> None:
         try:
             workers = (_Task(*parts(number)) for number in range(THREADS, WORKERS))
-            await asyncio.gather(*(worker.work(engines.asynchronous) for worker in workers))
-        finally:
-            await asyncio.to_thread(finished.wait)  # the cache is closed once, when no thread uses it any more
-            await engines.asynchronous.dispose()
-            await access.aclose()
-
-    def watched(futures: Sequence[Any]) -> None:
-        waiting = set(futures)
-        while waiting:
-            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
-            watch(sum(tally.operations for tally in tallies))
-            for future in done:
-                future.result()
-
-    with ThreadPoolExecutor(THREADS + 1) as pool:
-        loop = pool.submit(asyncio.run, tasks())
-        try:
-            watched([pool.submit(_Thread(*parts(number)).work, engines.sync) for number in range(THREADS)])
+            await asyncio.gather(*(worker.work(stage.engines.asynchronous) for worker in workers))
         except BaseException:
             stop.set()
             raise
         finally:
+            await asyncio.to_thread(finished.wait)  # the cache is closed once, when no thread uses it any more
+            await stage.engines.asynchronous.dispose()
+            await stage.access.aclose()
+
+    with ThreadPoolExecutor(THREADS + 1) as pool:
+        loop = pool.submit(asyncio.run, tasks())
+        threads = [pool.submit(_Thread(*parts(number)).work, stage.engines.sync) for number in range(THREADS)]
+        waiting = {loop, *threads}
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
+                watch(sum(tally.operations for tally in tallies))
+                if waiting <= {loop}:
+                    finished.set()
+                for future in done:
+                    future.result()
+        finally:
+            stop.set()
             finished.set()
-        watched([loop])
-    engines.sync.dispose()
+    stage.engines.sync.dispose()
     return tallies

@@ -27,6 +27,7 @@ class Breaker:
         self._lock = threading.Lock()
         self._rest = rest
         self._until: float | None = None
+        self._probing = False
 
     def allows(self) -> bool:
         """Whether the store may be asked now; while open, true once per rest, for the probe."""
@@ -37,15 +38,23 @@ class Breaker:
             if self._until is not None and now < self._until:
                 return False
             if self._until is not None:
-                self._until = now + self._rest
+                self._until, self._probing = now + self._rest, True
             return True
 
     def failed(self) -> bool:
-        """Open; return whether it was closed until now."""
+        """Open; return whether it was closed until now.
+
+        Of the requests that were under way when an outage began, the first failure counts; while it lasts, the probe's does.
+        """
         with self._lock:
             opened = self._until is None
-            self._rest = self._first_rest if opened else min(self._rest * 2, self._longest)
-            self._until = self._clock() + self._rest
+            if opened:
+                self._rest = self._first_rest
+            elif self._probing:
+                self._rest = min(self._rest * 2, self._longest)
+            else:
+                return False
+            self._until, self._probing = self._clock() + self._rest, False
             return opened
 
     def succeeded(self) -> bool:
@@ -54,5 +63,5 @@ class Breaker:
             return False
         with self._lock:
             closed = self._until is not None
-            self._until = None
+            self._until, self._probing = None, False
             return closed

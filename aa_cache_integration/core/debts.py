@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,25 @@ if TYPE_CHECKING:
 
 __all__ = ("Debts",)
 
+_MOST = 100
+"""Debts owed one by one. Above, everything is: an outage may be long, what it costs afterwards must be bounded."""
+
 
 class Debts:
     """What couldn't be announced or settled; while anything is owed, this process trusts no cached value."""
 
-    __slots__ = ("_clock", "_owed")
+    __slots__ = ("_clock", "_everything", "_lock", "_owed")
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Owe nothing."""
+    def __init__(self, everything: Announcement, clock: Callable[[], float] = time.monotonic) -> None:
+        """Owe nothing.
+
+        Args:
+            everything: What is owed in place of too many debts: the namespace that all depend on.
+            clock: A monotonic clock in seconds.
+        """
+        self._everything = everything
         self._clock = clock
+        self._lock = threading.Lock()
         self._owed: dict[Announcement, float] = {}
 
     def __bool__(self) -> bool:
@@ -35,7 +46,13 @@ class Debts:
             announcement: What must be settled.
             payable_in: Seconds until it may be: infinity while its COMMIT is still to come.
         """
-        self._owed[announcement] = self._clock() + payable_in if payable_in < math.inf else math.inf
+        with self._lock:
+            self._owed[announcement] = self._clock() + payable_in if payable_in < math.inf else math.inf
+            payable = self.payable() if len(self._owed) > _MOST else []
+            if len(payable) > _MOST // 2:
+                for owed in payable:
+                    del self._owed[owed]
+                self._owed[self._everything] = self._clock()
 
     def pending(self, announcement: Announcement) -> bool:
         """Whether this one is owed."""
@@ -43,7 +60,8 @@ class Debts:
 
     def forgive(self, announcement: Announcement) -> None:
         """Owe this one no more: its writer has settled it, or nothing was committed."""
-        self._owed.pop(announcement, None)
+        with self._lock:
+            self._owed.pop(announcement, None)
 
     def payable(self) -> list[Announcement]:
         """Return what may be settled now."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +45,7 @@ __all__ = (
     "parse_record",
     "parse_value",
     "record_bytes",
+    "stamped",
     "tail",
     "value_bytes",
 )
@@ -146,6 +148,15 @@ def cell_intents(raw: bytes | None) -> tuple[Intent, ...]:
         return ()
 
 
+def stamped(token: str, now: int) -> str:
+    """Return the token that a record gets in a step at the store's time ``now`` (µs).
+
+    A client whose connection breaks sends a step again, and both may be taken, with other writers' steps between them: the second must
+    not bring back the first one's token.
+    """
+    return f"{token}.{now}"
+
+
 def record_bytes(record: Record) -> bytes:
     """Return a record as the store holds it."""
     text = f"{record.token} {record.changed} {record.rules}"
@@ -181,21 +192,23 @@ def parse_value(raw: bytes) -> tuple[Value, str] | None:
     head, bar, rest = raw.partition(b"|")
     if not bar or not rest:
         return None
-    try:
-        header = _header.decode(head)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    if header.v != _DOGPILE_VERSION or not header.d:
+    header = _read_header(head)
+    if header is None or not header.d or not math.isfinite(header.ct):
         return None
     return Value(round(header.ct * 1_000_000), tuple(header.d.split(" ")), rest[:1], rest[1:]), header.s
 
 
 def is_dogpile(raw: bytes) -> bool:
     """Whether a region can read these bytes: ``metadata|payload`` as dogpile.cache writes it."""
+    return _read_header(raw.partition(b"|")[0]) is not None
+
+
+def _read_header(head: bytes) -> _Header | None:
     try:
-        return _header.decode(raw.partition(b"|")[0]).v == _DOGPILE_VERSION
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
+        header = _header.decode(head)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return header if header.v == _DOGPILE_VERSION else None
 
 
 class Signer:
@@ -221,12 +234,13 @@ class Signer:
         if not self._secrets:
             return True
         expected = (self._digest(secret, cell, value.tokens, value.kind + value.payload) for secret in self._secrets)
-        return any(hmac.compare_digest(digest, signature) for digest in expected)
+        found = signature.encode(errors="replace")  # whatever stands there: only ASCII could be compared as text
+        return any(hmac.compare_digest(digest.encode(), found) for digest in expected)
 
     @staticmethod
     def _digest(secret: bytes, cell: str, tokens: Sequence[str], content: bytes) -> str:
         digest = hashlib.blake2b(key=secret, digest_size=16)
-        for part in (cell.encode(), " ".join(tokens).encode()):
+        for part in (cell.encode(errors="surrogatepass"), " ".join(tokens).encode()):
             digest.update(len(part).to_bytes(4, "big") + part)
         digest.update(content)
         return digest.hexdigest()
@@ -255,6 +269,7 @@ local function record_bytes(token, changed, rules, list)
   if #list > 0 then raw = raw .. ' ' .. table.concat(list, ' ') end
   return raw
 end
+local function stamped(token, now) return token .. '.' .. string.format('%.0f', now) end
 local function value_bytes(now, tokens, tail)
   return string.format('{"ct":%d.%06d,"v":2,"d":"', math.floor(now / 1000000), now % 1000000) .. tokens .. tail
 end

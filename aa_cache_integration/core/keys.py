@@ -6,13 +6,14 @@
     {prefix}{model}:{group}:get:{id}              an entity of another group
     {prefix}{model}:{group}:get:{id}:{vary}       the same, as one kind of connection sees it
     {prefix}{key}                                 a plain key or list of the default group
-    {prefix}@{group}:{key}                        … of another group, or a key that begins with ``@`` or ``~``
+    {prefix}@{group}:{key}                        … of another group, or a key that reads like one of the others here
     {prefix}~namespace                            the record that everything under the prefix depends on
     {prefix}~{group}:namespace                    the record that everything of a group depends on
     {prefix}~{group}:bulk:{table}                 renewed by writes whose rows aren't known
     {prefix}~{group}:rows:{table}                 renewed by every write
 
-Parts are escaped, so a ``:`` is always a border, and the parts of a composite identity are joined by ``,``.
+Parts are escaped, so a ``:`` is always a border, and the parts of a composite identity are joined by ``,``. A plain key and a list that the
+application gives one name are one thing.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ _ESCAPES = str.maketrans({"%": "%25", ":": "%3A", ",": "%2C"})
 
 def _part(text: str) -> str:
     return text.translate(_ESCAPES)
+
+
+def _first(text: str) -> str:
+    """Escape what stands directly after the prefix: ``@`` and ``~`` have a meaning there."""
+    part = _part(text)
+    return f"%{ord(part[0]):02X}{part[1:]}" if part.startswith(("@", "~")) else part
 
 
 class Keys:
@@ -60,14 +67,14 @@ class Keys:
         """
         ident = ",".join(_part(value) for value in identity)
         if vary:
-            return f"{self.prefix}{_part(model)}:{_part(self.group or '')}:get:{ident}:{_part(vary)}"
+            return f"{self.prefix}{_first(model)}:{_part(self.group or '')}:get:{ident}:{_part(vary)}"
         if self.group is None:
-            return f"{self.prefix}{_part(model)}:get:{ident}"
-        return f"{self.prefix}{_part(model)}:{_part(self.group)}:get:{ident}"
+            return f"{self.prefix}{_first(model)}:get:{ident}"
+        return f"{self.prefix}{_first(model)}:{_part(self.group)}:get:{ident}"
 
     def plain(self, key: str) -> str:
         """Return the cell of a key that the application chose."""
-        if self.group is None and not key.startswith(("@", "~")):
+        if self.group is None and not key.startswith(("@", "~")) and ":get:" not in key:
             return self.prefix + key
         return self._plain + key
 

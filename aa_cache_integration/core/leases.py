@@ -1,4 +1,8 @@
-"""How a lease travels from the ``get_*`` that missed to the ``set_*`` that follows in the same context."""
+"""How a lease travels from the ``get_*`` that missed to the ``set_*`` that follows in the same context.
+
+A lookup that was bypassed leaves its mark too: what is read from the database after it may be old by the time it is set, and there is no
+lease that a writer could have taken away. So that ``set_*`` is no explicit put, and stores nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,42 +13,43 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aa_cache_integration.core.plans import Grant
+    from aa_cache_integration.core.plans import Bypass, Grant
 
 __all__ = ("forget", "held", "keep", "take")
 
 _MOST = 1000
 """Leases that one context remembers; a passed one is remembered too, for what it was granted for may still be put, and must be refused."""
 
-_Held = Mapping[tuple[int, str], "Grant"]
+_Held = Mapping[tuple[int, str], "Grant | Bypass"]
 _held: ContextVar[_Held] = ContextVar("aa_cache_leases", default=MappingProxyType({}))
 
 
-def keep(owner: int, grant: Grant) -> None:
-    """Remember a grant in this context.
+def keep(owner: int, cell: str, right: Grant | Bypass) -> None:
+    """Remember in this context what a lookup came to.
 
     Args:
         owner: What tells managers apart: two may use one key.
-        grant: The lease.
+        cell: The cell that was looked up.
+        right: The lease; or that there is none.
     """
     held_now = _held.get()
-    _held.set({**dict(islice(held_now.items(), max(0, len(held_now) - _MOST + 1), None)), (owner, grant.plan.cell): grant})
+    _held.set({**dict(islice(held_now.items(), max(0, len(held_now) - _MOST + 1), None)), (owner, cell): right})
 
 
-def held(owner: int, cell: str) -> Grant | None:
-    """Return this context's grant for a cell."""
+def held(owner: int, cell: str) -> Grant | Bypass | None:
+    """Return what this context's last lookup of a cell came to; ``None``: a hit, or there was none."""
     return _held.get().get((owner, cell))
 
 
-def take(owner: int, cell: str) -> Grant | None:
-    """Return this context's grant for a cell and forget it."""
+def take(owner: int, cell: str) -> Grant | Bypass | None:
+    """Return what `held` does, and forget it."""
     held_now = _held.get()
-    grant = held_now.get((owner, cell))
-    if grant is not None:
-        _held.set({key: old for key, old in held_now.items() if old is not grant})
-    return grant
+    right = held_now.get((owner, cell))
+    if right is not None:
+        _held.set({key: old for key, old in held_now.items() if key != (owner, cell)})
+    return right
 
 
 def forget(owner: int) -> None:
-    """Forget all of this context's grants of one manager."""
+    """Forget all of this context's lookups of one manager."""
     _held.set({key: old for key, old in _held.get().items() if key[0] != owner})

@@ -28,6 +28,7 @@ T = TypeVar("T")
 Outcome = Hit | Miss | Bypass
 
 _FOREVER_MS = 10 * 365 * 24 * 3600 * 1000
+_MOST_RULES = 20
 _FIRST_WAIT, _LONGEST_WAIT = 0.001, 0.05
 
 
@@ -59,10 +60,10 @@ class Protocol:
         started = time.perf_counter()
         try:
             if self._state.debts and not await self._pay_debts():
-                return [self._bypass(request.plan, op, "invalidation owed") for request in requests]
+                return [self.tell_bypass(request.plan, op, "invalidation owed") for request in requests]
             found = await self._read(requests, op, wait=wait)
         except StoreUnavailableError:
-            return [self._bypass(request.plan, op, "store unreachable") for request in requests]
+            return [self.tell_bypass(request.plan, op, "store unreachable") for request in requests]
         took = (time.perf_counter() - started) * 1000
         for request, outcome in zip(requests, found, strict=True):
             if isinstance(outcome, Hit):
@@ -70,38 +71,39 @@ class Protocol:
         return found
 
     async def _read(self, requests: Sequence[Request], op: str, *, wait: bool) -> list[Outcome]:
-        outcomes: dict[int, Outcome] = {}
-        pending = list(range(len(requests)))
         give_up = time.monotonic() + (self._state.config.lease_wait if wait else 0)
         pause = _FIRST_WAIT
         while True:
-            vacant = await self._look(requests, pending, outcomes, op)
+            outcomes: dict[int, Outcome] = {}
+            vacant = await self._look(requests, outcomes, op)
             await self._ask_leases(requests, vacant, outcomes, op)
-            pending = [index for index in pending if index not in outcomes]
+            pending = [index for index in range(len(requests)) if index not in outcomes]
+            # Where the database must be asked in any case, waiting gains nothing, and two readers that hold what the other waits for lose.
+            asks = any(not isinstance(outcome, Hit) for outcome in outcomes.values())
+            if pending and (asks or time.monotonic() >= give_up):
+                outcomes.update((index, self.tell_bypass(requests[index].plan, op, "lease held")) for index in pending)
+                pending = []
             if not pending:
                 return [outcomes[index] for index in range(len(requests))]
-            if time.monotonic() >= give_up:
-                outcomes.update((index, self._bypass(requests[index].plan, op, "lease held")) for index in pending)
-                pending = []
-                continue
+            # After the wait all are looked up again: hits of two moments may never have been true together (DESIGN 5.3.5).
             await self._store.sleep(pause)
             pause = min(pause * 2, _LONGEST_WAIT)
 
-    async def _look(self, requests: Sequence[Request], pending: Sequence[int], outcomes: dict[int, Outcome], op: str) -> dict[int, Vacant]:
-        """Look at the pending cells; fill ``outcomes``, return the vacant ones."""
-        plans = [requests[index].plan for index in pending]
+    async def _look(self, requests: Sequence[Request], outcomes: dict[int, Outcome], op: str) -> dict[int, Vacant]:
+        """Look at all cells in one step; fill ``outcomes``, return the vacant ones."""
+        plans = [request.plan for request in requests]
         keys = list(dict.fromkeys(key for plan in plans for key in (plan.cell, *plan.records)))
         there = dict(zip(keys, await self._ask(self._store.lookup(keys)), strict=True))
         vacant: dict[int, Vacant] = {}
-        for index, plan in zip(pending, plans, strict=True):
+        for index, plan in enumerate(plans):
             verdict = self._verdict(requests[index], there)
             if isinstance(verdict, Usable):
                 outcomes[index] = Hit(verdict.value, there[plan.cell] or b"")
             elif isinstance(verdict, Blocked):
-                outcomes[index] = self._bypass(plan, op, "write intent")
+                outcomes[index] = self.tell_bypass(plan, op, "write intent")
             elif isinstance(verdict, Leased):
-                mine = leases.held(id(self._state), plan.cell)
-                if mine is not None and mine.lease == verdict.lease:
+                mine = leases.held(self._state.number, plan.cell)
+                if isinstance(mine, Grant) and mine.lease == verdict.lease:
                     outcomes[index] = self._miss(mine, op, "lease held")
             else:
                 vacant[index] = verdict
@@ -129,7 +131,7 @@ class Protocol:
                 grant = Grant(plan, lease.lease, tokens, not any(record is None or record.intents for record in records))
                 outcomes[index] = self._miss(grant, op, vacant[index].reason)
             elif answer.reason == "write intent":
-                outcomes[index] = self._bypass(plan, op, answer.reason)
+                outcomes[index] = self.tell_bypass(plan, op, answer.reason)
 
     def _lease(self, plan: Plan, seen: bytes | None) -> Lease:
         required = len(plan.records) if self._state.config.intent_loss_guard else plan.required
@@ -150,7 +152,7 @@ class Protocol:
             return await self._put(kept, op, unchanged)
         except StoreUnavailableError:
             for filling in kept:
-                self._bypass(filling.plan, op, "store unreachable")
+                self.tell_bypass(filling.plan, op, "store unreachable")
             return False
 
     def _keeps(self, filling: Filling) -> bool:
@@ -173,9 +175,9 @@ class Protocol:
             if done:
                 self._tell(events.FILL, filling.plan, op)
             else:
-                self._bypass(filling.plan, op, "lease lost" if isinstance(filling.under, Grant) else "write intent")
+                self.tell_bypass(filling.plan, op, "lease lost" if isinstance(filling.under, Grant) else "write intent")
         there = dict(zip(look, seen, strict=True))
-        return all(there[request.plan.cell] == hit.raw and isinstance(self._verdict(request, there), Usable) for request, hit in unchanged)
+        return not self._state.debts and all(there[request.plan.cell] == hit.raw and isinstance(self._verdict(request, there), Usable) for request, hit in unchanged)
 
     async def _with_tokens(self, fillings: Sequence[Filling]) -> list[Filling]:
         """Give explicit puts the tokens of their records, which a signature must cover."""
@@ -251,12 +253,18 @@ class Protocol:
         """
         token = new_token()
         try:
-            self._state.clock.learn(await self._ask(self._store.settle(announcement, self._state.making(token))))
+            now = await self._ask(self._store.settle(announcement, self._state.making(token)))
         except StoreUnavailableError:
             self._state.debts.owe(announcement)
-        else:
-            self._state.debts.forgive(announcement)
-        return token
+            return token
+        except Exception:
+            raise
+        except BaseException:
+            self._state.debts.owe(announcement)  # cancelled or interrupted: nobody knows whether it got there
+            raise
+        self._state.clock.learn(now)
+        self._state.debts.forgive(announcement)
+        return envelope.stamped(token, now)
 
     async def withdraw(self, announcement: Announcement) -> None:
         """Settle after a ROLLBACK: what couldn't be announced is owed no more, for nothing was committed."""
@@ -271,15 +279,13 @@ class Protocol:
             self._state.debts.owe(announcement, self._state.config.write_intent_timeout)
 
     async def _pay_debts(self) -> bool:
-        """Settle what is owed and may be, in one round trip; return whether nothing is owed any more."""
-        owed = self._state.debts.payable()
-        if owed:
-            cells = dict.fromkeys(cell for debt in owed for cell in debt.cells)
-            records = dict.fromkeys(record for debt in owed for record in debt.records)
-            paid = Announcement(new_token(), tuple(cells), tuple(records))
-            await self._ask(self._store.settle(paid, self._state.making(new_token())))
-            for debt in owed:
-                self._state.debts.forgive(debt)
+        """Settle what is owed and may be; return whether nothing is owed any more.
+
+        Each by its own writer's name, so that intents that did arrive don't stand until their deadline.
+        """
+        for debt in self._state.debts.payable():
+            await self._ask(self._store.settle(debt, self._state.making(new_token())))
+            self._state.debts.forgive(debt)
         return not self._state.debts
 
     # What all steps share
@@ -303,15 +309,17 @@ class Protocol:
     def _compare_rules(self, namespace: bytes | None, plan: Plan, op: str) -> None:
         """Warn, once for each, of processes that share the namespace but not its rules (DESIGN 5.7)."""
         record = envelope.parse_record(namespace)
-        if record is not None and record.rules not in self._state.known_rules:
-            self._state.known_rules.add(record.rules)
+        known = self._state.known_rules
+        if record is not None and record.rules not in known and len(known) < _MOST_RULES:
+            known.add(record.rules)
             self._tell(events.REJECTED, plan, op, reason="another process has other settings for this namespace")
 
     def _miss(self, grant: Grant, op: str, reason: str) -> Miss:
         self._tell(events.MISS, grant.plan, op, reason=reason)
         return Miss(grant)
 
-    def _bypass(self, plan: Plan, op: str, reason: str) -> Bypass:
+    def tell_bypass(self, plan: Plan, op: str, reason: str) -> Bypass:
+        """Tell of a read or put that the cache takes no part in, and return it as an outcome."""
         self._tell(events.BYPASS, plan, op, reason=reason)
         return Bypass(reason)
 

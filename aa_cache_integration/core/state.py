@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,7 +12,8 @@ from aa_cache_integration.core.breaker import Breaker
 from aa_cache_integration.core.clock import StoreClock
 from aa_cache_integration.core.debts import Debts
 from aa_cache_integration.core.envelope import Signer
-from aa_cache_integration.stores.base import Making
+from aa_cache_integration.core.keys import Keys
+from aa_cache_integration.stores.base import Announcement, Making
 
 if TYPE_CHECKING:
     from aa_cache_integration.config import CacheConfig
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ("SharedState",)
 
+_numbers = itertools.count()
 _RECORDS_LIVE_MS = 10 * 365 * 24 * 3600 * 1000
 
 
@@ -32,7 +35,9 @@ class SharedState:
         self.clock = StoreClock()
         self.breaker = Breaker()
         self.signer = Signer(config.signing_keys)
-        self.debts = Debts()
+        self.debts = Debts(Announcement("debts", (), Keys(config.key_prefix, None).namespaces[:1]))
+        self.number = next(_numbers)
+        """What tells this manager from all others of the process; an ``id`` is given again once its object is gone."""
         self.serves = config.enabled
         """Whether reads and fills go to the store; invalidations always do."""
         self.rules = _fingerprint(config)

@@ -10,7 +10,10 @@ from aa_cache_integration.core.protocol import new_token
 from aa_cache_integration.stores.base import Announcement
 
 if TYPE_CHECKING:
+    import weakref
     from collections.abc import Iterable, Mapping
+
+    from sqlalchemy.engine import Connection
 
     from aa_cache_integration.manager import CacheManager
     from aa_cache_integration.planner import Planner
@@ -32,6 +35,8 @@ class Write:
     """Rows that are changed or deleted, by the base table of their mapper."""
     unknown: bool = False
     """Whether it may write anything."""
+    control: str = ""
+    """The word of a statement that writes nothing but may begin or end a transaction: ``commit``, ``savepoint``, ``release``."""
 
 
 @dataclass
@@ -89,7 +94,7 @@ class Stage(Enum):
     COMMITTING = auto()
     """The intents are put; COMMIT is under way or done."""
     FAILED = auto()
-    """COMMIT raised: its outcome is unknown, and the deadline of the intents will settle it."""
+    """COMMIT raised, or may not have been reached, and no ROLLBACK was seen: what was written may still stand open in the database."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,19 @@ class Ledger:
     changes: dict[str | None, ChangeSet] = field(default_factory=dict)
     pending: list[Pending] = field(default_factory=list)
     stage: Stage = Stage.OPEN
+    reached: bool = True
+    """While committing: whether it is sure that nothing could keep COMMIT from being sent."""
+    committer: weakref.ReferenceType[Connection] | None = None
+    """The Connection that commits."""
+    opened_by: str = ""
+    """The savepoint with which a SQLite transaction began, so that its RELEASE commits."""
+    statement_failed: bool = False
+    """Whether a statement has failed, so that a write that was recorded may not have been made."""
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the Connection that committed is gone: the garbage collector returns its database connection, and may do no I/O."""
+        return self.committer is not None and self.committer() is None
 
     def add(self, groups: Iterable[str | None], write: Write) -> None:
         """Add what a statement writes to the change set of each group."""
@@ -122,7 +140,8 @@ class Ledger:
 
     def close(self) -> None:
         """Begin anew: what was collected is settled, or was rolled back."""
-        self.changes, self.pending, self.stage = {}, [], Stage.OPEN
+        self.changes, self.pending, self.stage, self.reached, self.committer = {}, [], Stage.OPEN, True, None
+        self.opened_by, self.statement_failed = "", False
 
 
 def ledger_of(info: dict[Any, Any]) -> Ledger:

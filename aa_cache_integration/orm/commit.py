@@ -27,7 +27,8 @@ def announce(ledger: Ledger, managers: Callable[[str | None], Iterable[CacheMana
     """Put the intents of everything that the connection's transaction has written, in every manager of its groups (DESIGN 5.4.1).
 
     Raises:
-        CommitRefusedError: They couldn't be put, and ``unreachable_commit`` is ``"refuse"``; what was put is taken back.
+        CommitRefusedError: They couldn't be put, and ``unreachable_commit`` is ``"refuse"``; what was put is taken back, and the caller
+            must see to it that the transaction is rolled back.
     """
     ledger.stage = Stage.COMMITTING
     try:
@@ -35,10 +36,10 @@ def announce(ledger: Ledger, managers: Callable[[str | None], Iterable[CacheMana
             for manager in managers(group):
                 _announce_to(ledger, manager, group, changes)
     except StoreUnavailableError as error:
-        withdraw(ledger)
-        raise CommitRefusedError(f"The transaction was rolled back, for its write intents couldn't be put: {error}") from error
+        _take_back(ledger)
+        raise CommitRefusedError(f"Nothing was committed, for the write intents couldn't be put: {error}") from error
     except BaseException:
-        withdraw(ledger)
+        _take_back(ledger)
         raise
 
 
@@ -71,20 +72,31 @@ def settle(ledger: Ledger) -> None:
 
 def settle_pending(pending: Iterable[Pending]) -> None:
     """Settle these, each in its manager, and tell of it."""
-    for item in pending:
-        try:
-            _perform(item.manager, lambda protocol, item=item: protocol.settle(item.announcement), held=True)  # type: ignore[misc]
-        except Exception as error:  # noqa: BLE001 - the commit has happened: whatever goes wrong now may not raise out of it
-            item.manager.operations().protocol.leave_to_deadline(item.announcement)
-            item.manager.emitter.emit(events.DEGRADED, op="commit", reason=f"not settled: {type(error).__name__}: {error}")
-        else:
-            _tell(item)
+    waiting = list(pending)
+    try:
+        while waiting:
+            item = waiting[0]
+            try:
+                _perform(item.manager, lambda protocol, item=item: protocol.settle(item.announcement), held=True)  # type: ignore[misc]
+            except Exception as error:  # noqa: BLE001 - the commit has happened: whatever goes wrong now may not raise out of it
+                abandon([item])
+                item.manager.emitter.emit(events.DEGRADED, op="commit", reason=f"not settled: {type(error).__name__}: {error}")
+            else:
+                _tell(item)
+            del waiting[0]
+    finally:
+        abandon(waiting)  # none, unless an interrupt came
 
 
 def withdraw(ledger: Ledger) -> None:
     """Take back what a transaction announced that is rolled back, and forget what it wrote."""
-    pending = list(ledger.pending)
+    _take_back(ledger)
     ledger.close()
+
+
+def _take_back(ledger: Ledger) -> None:
+    """Take back what was announced; what was written stays known until it is rolled back."""
+    pending, ledger.pending, ledger.stage = list(ledger.pending), [], Stage.FAILED
     for item in pending:
         _perform(item.manager, lambda protocol, item=item: protocol.withdraw(item.announcement), held=True)  # type: ignore[misc]
 

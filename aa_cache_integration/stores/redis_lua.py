@@ -1,7 +1,7 @@
 """The atomic steps as scripts that run inside Redis: what `steps` does under a lock, in Lua.
 
 Each script takes its keys in KEYS, its bytes in ARGV[2] and after, and everything else packed in ARGV[1], so that one call carries any
-number of cells.
+number of cells. A key that holds something else than a string is treated as one that holds bytes that aren't ours.
 """
 
 from __future__ import annotations
@@ -18,6 +18,14 @@ _COMMON: Final = (
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local args = cmsgpack.unpack(ARGV[1])
+local function get(key)
+  local raw = redis.pcall('GET', key)
+  if type(raw) == 'table' then
+    if not string.find(raw.err, 'WRONGTYPE', 1, true) then error(raw.err) end
+    return false
+  end
+  return raw
+end
 local function put(key, raw, ttl)
   redis.call('SET', key, raw, 'PX', ttl)
 end
@@ -28,19 +36,19 @@ local function raise_ttl(key, raw, ttl)
 end
 local function micros(n) return string.format('%.0f', n) end
 local function record(key)
-  local raw = redis.call('GET', key)
+  local raw = get(key)
   local found = parse_record(raw)
   if not found then
     local born = {}
     if args.quarantine > 0 then born = {'~@' .. micros(now + args.quarantine * 1000)} end
-    found = {token = args.token, changed = micros(now), rules = args.rules, list = born}
+    found = {token = stamped(args.token, now), changed = micros(now), rules = args.rules, list = born}
   else
     found.list = open_intents(found.intents, now, nil)
     if #found.list > 0 or found.intents == '' then
       found.raw = raw
       return found
     end
-    found.token = args.token
+    found.token = stamped(args.token, now)
     if tonumber(found.changed) < now then found.changed = micros(now) end
   end
   found.raw = record_bytes(found.token, found.changed, found.rules, found.list)
@@ -60,7 +68,7 @@ LEASE: Final = (
 local answers, at = {}, 1
 for i, request in ipairs(args.requests) do
   local cell, mine = KEYS[at], lease_cell(request.lease)
-  local there, reason = redis.call('GET', cell), nil
+  local there, reason = get(cell), nil
   if there and there ~= mine then
     if is_lease(there) then reason = 'lease held'
     elseif #standing(there, nil) > 0 then reason = 'write intent'
@@ -105,7 +113,7 @@ FILL: Final = (
 local put_ok, at = {}, 1
 for i, value in ipairs(args.fills) do
   local cell, ok, tokens = KEYS[at], true, value.tokens
-  local there = redis.call('GET', cell)
+  local there = get(cell)
   if value.lease ~= '' then
     ok = there == lease_cell(value.lease)
   elseif #standing(there, nil) > 0 then
@@ -124,7 +132,7 @@ for i, value in ipairs(args.fills) do
   at = at + 1 + value.records
 end
 local seen = {}
-for i = at, #KEYS do seen[#seen + 1] = redis.call('GET', KEYS[i]) end
+for i = at, #KEYS do seen[#seen + 1] = get(KEYS[i]) end
 return {micros(now), put_ok, seen}
 """
 )
@@ -133,7 +141,7 @@ RELEASE: Final = (
     _COMMON
     + """
 for i, cell in ipairs(KEYS) do
-  if redis.call('GET', cell) == lease_cell(args.leases[i]) then redis.call('DEL', cell) end
+  if get(cell) == lease_cell(args.leases[i]) then redis.call('DEL', cell) end
 end
 return 1
 """
@@ -145,7 +153,7 @@ ANNOUNCE: Final = (
 local mine = args.writer .. '@' .. micros(now + args.timeout * 1000)
 for i, key in ipairs(KEYS) do
   if i <= args.cells then
-    local list = standing(redis.call('GET', key), args.writer)
+    local list = standing(get(key), args.writer)
     list[#list + 1] = mine
     raise_ttl(key, intents_cell(list), args.timeout)
   else
@@ -164,14 +172,14 @@ SETTLE: Final = (
     + """
 for i, key in ipairs(KEYS) do
   if i <= args.cells then
-    local list = standing(redis.call('GET', key), args.writer)
+    local list = standing(get(key), args.writer)
     if #list > 0 then raise_ttl(key, intents_cell(list), 1) else redis.call('DEL', key) end
   else
     local found = record(key)
     local list = open_intents(table.concat(found.list, ' '), now, args.writer)
     local changed = found.changed
     if tonumber(changed) < now then changed = micros(now) end
-    raise_ttl(key, record_bytes(args.token, changed, args.rules, list), args.record_ttl)
+    raise_ttl(key, record_bytes(stamped(args.token, now), changed, args.rules, list), args.record_ttl)
   end
 end
 return {micros(now)}

@@ -45,9 +45,9 @@ def record(slots: Slots, key: str, now: int, making: Making) -> Record:
     found = envelope.parse_record(slots.get(key))
     if found is None:
         born = (Intent("~", now + making.quarantine * 1000),) if making.quarantine else ()
-        found = Record(making.token, now, making.rules, born)
+        found = Record(envelope.stamped(making.token, now), now, making.rules, born)
     elif found.intents and not _standing(found.intents, now):
-        found = Record(making.token, max(now, found.changed), found.rules)
+        found = Record(envelope.stamped(making.token, now), max(now, found.changed), found.rules)
     else:
         return found
     slots.raise_ttl(key, envelope.record_bytes(found), making.record_ttl)
@@ -107,7 +107,7 @@ def announce(slots: Slots, announcement: Announcement, now: int, timeout: int, m
         slots.raise_ttl(cell, envelope.intents_cell((*others, mine)), timeout)
     for key in announcement.records:
         found = record(slots, key, now, making)
-        others = tuple(intent for intent in found.intents if intent.writer != mine.writer)
+        others = _standing(found.intents, now, without=mine.writer)
         raised = Record(found.token, found.changed, found.rules, (*others, mine))
         slots.raise_ttl(key, envelope.record_bytes(raised), max(making.record_ttl, timeout))
 
@@ -123,6 +123,6 @@ def settle(slots: Slots, announcement: Announcement, now: int, making: Making) -
             slots.drop(cell)
     for key in announcement.records:
         found = record(slots, key, now, making)
-        others = tuple(intent for intent in found.intents if intent.writer != announcement.writer)
-        renewed = Record(making.token, max(now, found.changed), making.rules, others)
+        others = _standing(found.intents, now, without=announcement.writer)
+        renewed = Record(envelope.stamped(making.token, now), max(now, found.changed), making.rules, others)
         slots.raise_ttl(key, envelope.record_bytes(renewed), making.record_ttl)

@@ -1,0 +1,70 @@
+"""What commits by itself, without SQLAlchemy's ``commit`` (DESIGN 6)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from aa_cache_integration.orm.changes import Ledger
+
+__all__ = ("commits_alone", "ends_transaction", "in_transaction", "leading_word")
+
+_LEADING = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([a-zA-Z]+)", re.DOTALL)
+_BEGUN_BY_THE_DRIVER = frozenset({"insert", "update", "delete", "replace"})
+"""Before these Python's sqlite3 begins a transaction in its legacy mode; anything else runs without one, and is committed at once."""
+
+
+def leading_word(statement: str) -> str:
+    """Return the word that a statement begins with, in lower case."""
+    match = _LEADING.match(statement)
+    return match.group(1).lower() if match else ""
+
+
+def in_transaction(conn: Connection) -> bool:
+    """Whether a SQLite connection is in a transaction, by what the driver says."""
+    return bool(getattr(conn.connection.driver_connection, "in_transaction", False))
+
+
+def commits_alone(conn: Connection, statement: str) -> bool:
+    """Whether a writing statement that is about to run is committed by itself.
+
+    Args:
+        conn: The connection that runs it.
+        statement: Its text.
+    """
+    if conn.dialect.name != "sqlite":
+        level = conn.get_execution_options().get("isolation_level")
+        return (level or getattr(conn.dialect, "_on_connect_isolation_level", None)) == "AUTOCOMMIT"
+    if in_transaction(conn):
+        return False  # a savepoint or a BEGIN of the application's own keeps together what the driver doesn't
+    driver: Any = conn.connection.driver_connection
+    if getattr(driver, "isolation_level", None) is None or getattr(driver, "autocommit", None) is True:
+        return True
+    return leading_word(statement) not in _BEGUN_BY_THE_DRIVER
+
+
+def ends_transaction(conn: Connection, ledger: Ledger, word: str, statement: str) -> bool:
+    """Whether a statement that controls a transaction commits what was written so far.
+
+    A SAVEPOINT outside a transaction begins one in SQLite, and the RELEASE of that savepoint commits it: Python's sqlite3 begins none of
+    its own before a SAVEPOINT, so this is what `Session.begin_nested()` meets when nothing was written before.
+
+    Args:
+        conn: The connection that runs it.
+        ledger: Of the connection; remembers which savepoint began the transaction.
+        word: What the statement begins with: ``commit``, ``savepoint``, ``release``.
+        statement: Its text.
+    """
+    if word == "commit":
+        return True
+    if conn.dialect.name != "sqlite":
+        return False
+    name = statement.strip(" \t\n;").rpartition(" ")[2].strip('"')
+    if word == "savepoint":
+        if not in_transaction(conn):
+            ledger.opened_by = name
+        return False
+    return bool(name) and name == ledger.opened_by
