@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -13,7 +15,7 @@ from aa_cache_integration.core.drive import drive
 from aa_cache_integration.core.flights import Flights, LoopGate, ThreadGate
 from aa_cache_integration.core.protocol import Protocol
 from aa_cache_integration.core.state import SharedState
-from aa_cache_integration.exceptions import ConfigurationError, SerializationError
+from aa_cache_integration.exceptions import ConfigurationError, ModelError, SerializationError
 from aa_cache_integration.operations import Operations
 from aa_cache_integration.planner import Planner
 from aa_cache_integration.stores import build as stores
@@ -40,6 +42,16 @@ _live: weakref.WeakSet[CacheManager] = weakref.WeakSet()
 def live_managers() -> tuple[CacheManager, ...]:
     """Return every manager of this process that is in use, whoever built it."""
     return tuple(_live)
+
+
+def _after_fork() -> None:
+    """Give the child locks and flights of its own: their owners are threads that only the parent has."""
+    for manager in live_managers():
+        manager.renew_locks()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class CacheManager:
@@ -79,11 +91,17 @@ class CacheManager:
         self.emitter = events.Emitter(alias, config.bind_group, hooks)
         self._state = SharedState(config, self.emitter)
         self._threads = Threads(config.max_threads)
-        self._flights = Flights(_copy)
-        self._lock = threading.RLock()
         self._built: stores.Built | None = None
         self._blocking: Operations | None = None
+        self.renew_locks()
         _live.add(self)
+
+    def renew_locks(self) -> None:
+        """Begin with nothing locked and no call under way: at first, and in a child process."""
+        self._flights = Flights(_copies)
+        self._lock = threading.RLock()
+        self._threads.renew_lock()
+        self._state.renew_locks()
 
     @property
     def region(self) -> SyncCacheRegionProtocol:
@@ -121,15 +139,22 @@ class CacheManager:
 
     def operations(self) -> Operations:
         """Return the operations for synchronous code: their coroutines never suspend."""
-        if self._blocking is None:
-            store = self._store()
-            self._blocking = Operations(self._state, self.planner, Protocol(store.blocking, self._state), _call)
-        return self._blocking
+        found = self._blocking
+        if found is None:
+            with self._lock:  # `close` may come between: both faces must have one store
+                store = self._store()
+                found = self._blocking = Operations(self._state, self.planner, Protocol(store.blocking, self._state), _call)
+        return found
 
     def async_operations(self) -> Operations:
         """Return the operations for the running event loop."""
         store = self._store()
-        return Operations(self._state, self.planner, Protocol(store.asynchronous(), self._state), self._threads.run)
+        return Operations(self._state, self.planner, Protocol(store.asynchronous(), self._state), self._create)
+
+    async def _create(self, creator: Callable[[], Any]) -> Any:
+        """Await an asynchronous creator; run a synchronous one in the thread pool."""
+        made = creator() if inspect.iscoroutinefunction(creator) else await self._threads.run(creator)
+        return await made if inspect.isawaitable(made) else made
 
     def close(self) -> None:
         """Close the connections; the manager opens them again when it is used again."""
@@ -202,7 +227,7 @@ class CacheManager:
         Args:
             key: The key, without the prefix.
             creator: Makes the value.
-            expiration_time: Seconds that a value may be old and will live; ``0``: always create; ``-1``: for ever; ``None``: the cache's own.
+            expiration_time: Seconds that a value may be old and will live. ``0``: always create, ``-1``: for ever, ``None``: the cache's.
 
         Raises:
             Exception: Whatever ``creator`` raises. A value with no safe form is returned uncached, told by a ``cache.rejected`` event.
@@ -470,17 +495,23 @@ class CacheManager:
         await self.async_operations().invalidate_all()
 
 
-async def _call(function: Callable[[], T]) -> T:
-    return function()
+async def _call(creator: Callable[[], T]) -> T:
+    made = creator()
+    if inspect.iscoroutine(made):
+        made.close()
+        raise SerializationError("The creator is a coroutine function: await it before, or call get_or_create_async")
+    return made
 
 
 def _counted(page: tuple[list[T], int | None] | None) -> tuple[list[T], int] | None:
     return None if page is None or page[1] is None else (page[0], page[1])
 
 
-def _copy(value: T) -> T:
-    """Return a copy for another caller; what has no safe form is shared."""
+def _copies(value: T) -> Callable[[], T]:
+    """Return what makes copies of a value as it is now; what has no safe form is shared."""
     try:
-        return cast("T", plain.loads(plain.dumps(value)))
-    except SerializationError:
-        return value
+        payload = plain.dumps(value)
+        plain.loads(payload)
+    except (SerializationError, ModelError):
+        return lambda: value
+    return lambda: cast("T", plain.loads(payload))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -11,11 +10,12 @@ import msgspec
 from aa_cache_integration import events
 from aa_cache_integration.codecs import plain
 from aa_cache_integration.codecs.identity import identity_of, instance_identity
+from aa_cache_integration.codecs.json import default_deserializer, default_serializer
 from aa_cache_integration.codecs.mapper import codec_for
 from aa_cache_integration.core import envelope, leases
 from aa_cache_integration.core.plans import Bypass, Filling, Hit, Miss, Plan, Request
 from aa_cache_integration.core.protocol import Protocol, new_token
-from aa_cache_integration.exceptions import IdentityError, SerializationError
+from aa_cache_integration.exceptions import IdentityError, ModelError, SerializationError
 from aa_cache_integration.stores.base import Announcement
 from aa_cache_integration.stores.null import NO_VALUE
 
@@ -53,14 +53,14 @@ class Operations:
             state: What its faces share.
             planner: Its cells and records.
             protocol: The protocol over this face.
-            run: Runs a synchronous creator in the manner of this face.
+            run: Runs a creator in the manner of this face.
         """
         self.state = state
         self.planner = planner
         self.protocol = protocol
         self._config = state.config
         self._run = run
-        self._owner = id(state)
+        self._owner = state.number
 
     # Plain keys
 
@@ -81,27 +81,34 @@ class Operations:
 
     async def get_or_create(self, key: str, creator: Callable[[], Any], expiration_time: int | None) -> Any:
         """See `CacheManager.get_or_create_sync`."""
-        (outcome,) = await self.protocol.read([self._plain_request(key, expiration_time)], "get_or_create")
+        request = self._plain_request(key, expiration_time)
+        (outcome,) = await self.protocol.read([request], "get_or_create")
+        leases.take(self._owner, request.plan.cell)  # what a lookup before this one left is used up by it
         if isinstance(outcome, Hit):
             return outcome.value
         grants = [outcome.grant] if isinstance(outcome, Miss) else []
         try:
-            value = await self._create(creator)
-            payload = plain.dumps(value) if grants else b""
-        except SerializationError as error:
-            await self.protocol.give_back(grants)
-            self.state.emitter.emit(events.REJECTED, op="get_or_create", key=self.planner.plain(key).cell, reason=str(error))
-            return value
+            value = await self._run(creator)
+            payload = self._written(value, request.plan) if grants else None
+        except GeneratorExit:  # a coroutine that is closed can't await any more: the lease passes by itself
+            raise
         except BaseException:
             await self.protocol.give_back(grants)
             raise
+        if payload is None:
+            await self.protocol.give_back(grants)
+            return value
         ttl = self._config.expiration_time if expiration_time is None else expiration_time
         await self.protocol.fill([Filling(grant, envelope.PLAIN, payload, ttl) for grant in grants], "get_or_create")
         return value
 
-    async def _create(self, creator: Callable[[], Any]) -> Any:
-        made = creator() if inspect.iscoroutinefunction(creator) else await self._run(creator)
-        return await made if inspect.isawaitable(made) else made
+    def _written(self, value: Any, plan: Plan) -> bytes | None:
+        """Return a plain value's bytes; ``None``, and an event, for one with no safe form."""
+        try:
+            return plain.dumps(value)
+        except (SerializationError, ModelError) as error:
+            self.state.emitter.emit(events.REJECTED, op="get_or_create", key=plan.cell, reason=str(error))
+            return None
 
     def _plain_request(self, key: str, max_age: float | None = None) -> Request:
         return Request(self.planner.plain(key), envelope.PLAIN, lambda value: plain.loads(value.payload), max_age)
@@ -162,11 +169,19 @@ class Operations:
 
         return Request(plan, envelope.ENTITY + envelope.NEGATIVE, decode)
 
+    @property
+    def own_form(self) -> bool:
+        """Whether rows are kept in a form of the application's own; where half of it is given, the public form is the other half."""
+        return self._config.serializer is not None or self._config.deserializer is not None
+
     def encode_row(self, entity: Any) -> bytes:
-        """Return an instance's bytes, in the configured form or the codec's."""
-        if self._config.serializer is None:
+        """Return an instance's bytes, in the application's own form or the codec's."""
+        if not self.own_form:
             return codec_for(type(entity)).encode(entity)
-        return self._config.serializer(entity)
+        payload: Any = (self._config.serializer or default_serializer)(entity)
+        if not isinstance(payload, (bytes, bytearray)):
+            raise SerializationError(f"the serializer returned {type(payload).__name__}, not bytes, for a {type(entity).__name__}")
+        return bytes(payload)
 
     def decode_row(self, payload: bytes, model_class: type[T]) -> T | None:
         """Return the instance in these bytes; ``None`` when it isn't one of this class.
@@ -174,17 +189,21 @@ class Operations:
         Raises:
             SerializationError: The bytes aren't usable.
         """
-        if self._config.deserializer is None:
+        if not self.own_form:
             return codec_for(model_class).decode(payload, model_class)
         try:
-            return cast("T", self._config.deserializer(payload, model_class))
+            entity = (self._config.deserializer or default_deserializer)(payload, model_class)
         except Exception as error:
             # The application's own deserializer may raise anything for bytes that it can't read: the entry is a miss.
             raise SerializationError(f"the deserializer raised {type(error).__name__}") from error
+        if entity is None:  # which would say that there is no such row
+            raise SerializationError("the deserializer returned None")
+        return cast("T", entity)
 
     def cacheable(self, model_class: type[Any]) -> bool:
-        """Whether every table of the class has its writes announced."""
-        return not any(self.planner.untracked(table) for table in codec_for(model_class).tables)
+        """Whether every table of the class has its writes announced, and its rows' values are the rows' alone."""
+        codec = codec_for(model_class)
+        return not codec.volatile and not any(self.planner.untracked(table) for table in (*codec.tables, *codec.read_tables))
 
     def expiration_time(self, plan: Plan, *, negative: bool = False) -> float:
         """Return the seconds that a row, or the knowledge that there is none, lives."""
@@ -233,11 +252,11 @@ class Operations:
 
     async def model_version(self, model_name: str, bind_group: str | None) -> str:
         """See `CacheManager.get_model_version_sync`."""
-        return await self.protocol.token(self.planner.keys(bind_group).rows(model_name))
+        return await self.protocol.token(self.planner.version(model_name, bind_group))
 
     async def bump_model_version(self, model_name: str, bind_group: str | None) -> str:
         """See `CacheManager.bump_model_version_sync`."""
-        record = self.planner.keys(bind_group).rows(model_name)
+        record = self.planner.version(model_name, bind_group)
         return await self._invalidate("bump_model_version", records=[record], model=model_name, bind_group=bind_group)
 
     async def invalidate_all(self) -> None:
@@ -263,8 +282,10 @@ class Operations:
             right = leases.take(self._owner, plan.cell)
             if isinstance(right, Bypass):
                 self.protocol.tell_bypass(plan, op, right.reason)
-            else:
-                fillings.append(Filling(plan if right is None else right, kind, payload, ttl))
+                continue
+            # A lease holds for what was looked up under it: one for a plain key knows no tables.
+            covered = right is not None and set(plan.records) <= set(right.plan.records)
+            fillings.append(Filling(right if right is not None and covered else plan, kind, payload, ttl))
         await self.protocol.fill(fillings, op)
 
     async def _invalidate(

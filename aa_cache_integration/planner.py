@@ -10,6 +10,7 @@ from aa_cache_integration.codecs.mapper import codec_for
 from aa_cache_integration.config import ModelConfig
 from aa_cache_integration.core.keys import Keys
 from aa_cache_integration.core.plans import Plan
+from aa_cache_integration.exceptions import IdentityError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,11 +69,13 @@ class Planner:
     def plain(self, key: str) -> Plan:
         """Plan a key that the application chose: it depends on the namespaces alone."""
         keys = self.keys(None)
+        _check_name("key", key)
         return Plan(keys.plain(key), keys.namespaces, len(keys.namespaces), bind_group=keys.group)
 
     def listing(self, key: str, model_classes: Iterable[type[Any]], group: str | None) -> Plan:
         """Plan a list of rows under a key that the application chose: it depends on every write to their tables."""
         keys = self.keys(group)
+        _check_name("key", key)
         codecs = [codec_for(model_class) for model_class in model_classes]
         tables = self._read_with(table for codec in codecs for table in (*codec.tables, *codec.read_tables))
         records = (*keys.namespaces, *(keys.rows(table) for table in tables))
@@ -90,6 +93,7 @@ class Planner:
             IdentityError: The key has the wrong shape or type.
         """
         codec = codec_for(model_class)
+        _check_name("model_name", model_name)
         known = model_name in codec.tables
         ident = identity_of(model_class if known else None, entity_id)
         return self.row(codec, ident, group, vary=vary, name=None if known else model_name)
@@ -112,12 +116,18 @@ class Planner:
         required = len(records) + (len(rows) if vary or name else 0)
         return Plan(cell, (*records, *rows), required, codec.table, keys.group)
 
+    def version(self, model_name: str, group: str | None) -> str:
+        """Return the record that every write to a table renews; an unknown name has one of its own."""
+        _check_name("model_name", model_name)
+        return self.keys(group).rows(model_name)
+
     def cell(self, model_name: str, entity_id: Any, group: str | None) -> str:
         """Return an entity's cell when only its name is known: a table's, or one of the application's own.
 
         Raises:
             IdentityError: The key has the wrong shape or type.
         """
+        _check_name("model_name", model_name)
         mapper = find_mapper(model_name)
         ident = identity_of(mapper, entity_id)
         return self.keys(group).entity(model_name if mapper is None else base_table_name(mapper), ident)
@@ -129,3 +139,8 @@ class Planner:
         for table in views:
             named.update(dict.fromkeys(self.model(table).depends_on))
         return tuple(named)
+
+
+def _check_name(argument: str, name: object) -> None:
+    if not isinstance(name, str):
+        raise IdentityError(f"{argument} must be a string, not {name!r} ({type(name).__name__})")

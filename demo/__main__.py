@@ -117,7 +117,16 @@ def _demonstrate(options: argparse.Namespace, folder: Path, log: Path) -> list[s
     engines = Engines.open(copy)
     cached = _run("with the cache", Stage(world, Judge(world.contents()), wire(engines), engines), plan)
     told = Told.read(log)
-    print("", render(plain, cached, told), "", f"The log: {log}", *told.first, sep="\n", flush=True)
+    print(
+        "",
+        render(plain, cached, told),
+        "",
+        f"The log: {log}",
+        f"It tells of {told.summary()}; the first events:",
+        *told.first,
+        sep="\n",
+        flush=True,
+    )
     return verdict(plain, cached, told)
 
 

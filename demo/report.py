@@ -68,8 +68,8 @@ class Told:
         return told
 
     def _take(self, event: dict[str, Any]) -> None:
+        self.events[event["event"]] += 1
         name = event["event"].removeprefix("cache.")
-        self.events[name] += 1
         if name == "invalidate":
             self.invalidations += 1
         elif name in _COLUMNS and event["op"] in {"fetch_entity", "get_list"} and event.get("reason") != "lease lost":
@@ -80,8 +80,11 @@ class Told:
     @property
     def hit_ratio(self) -> float:
         """Hits of all reads."""
-        total = _sum(self.reads.values())
-        return _ratio(total)
+        return _ratio(_sum(self.reads.values()))
+
+    def summary(self) -> str:
+        """Return how many events of each name there are."""
+        return ", ".join(f"{count:,} {name}" for name, count in self.events.most_common())
 
 
 def render(plain: Phase, cached: Phase, told: Told) -> str:
@@ -114,6 +117,8 @@ def verdict(plain: Phase, cached: Phase, told: Told) -> list[str]:
         problems.append(f"the hit ratio is {told.hit_ratio:.1%}, which is under {_LEAST_HIT_RATIO:.0%}")
     if not told.invalidations:
         problems.append("nothing was invalidated")
+    if told.events["cache.degraded"]:
+        return [*problems, "the cache's server could not be reached for a while"]  # a read may have met that twice, and told of both
     for kind, reads in sorted(cached.reads.items()):
         if (events := told.reads.get(kind, Counter()).total()) != reads:
             problems.append(f"the log tells of {events:,} reads of {kind}, but there were {reads:,}")
@@ -121,7 +126,7 @@ def verdict(plain: Phase, cached: Phase, told: Told) -> list[str]:
 
 
 def _line(label: str, *cells: Any) -> str:
-    return (f"{label:<36}" + "".join(f"{cell:>15,}" if isinstance(cell, int) else f"{cell:>15}" for cell in cells)).rstrip()
+    return (f"{label:<40}" + "".join(f"{cell:>15,}" if isinstance(cell, int) else f"{cell:>15}" for cell in cells)).rstrip()
 
 
 def _ratio(counts: Counter[str]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from urllib.parse import urlsplit
 
 __all__ = ("UnreachableError", "check", "described", "remove_keys")
@@ -38,10 +39,13 @@ def check(url: str) -> None:
 
 
 def remove_keys(url: str, prefix: str) -> None:
-    """Delete every key that begins with the prefix; nothing else on the server is touched."""
+    """Delete every key that begins with the prefix; nothing else on the server is touched.
+
+    Keys of a server that is gone meanwhile stay until they expire, as all of the cache's do.
+    """
     import redis  # noqa: PLC0415 - only --redis needs it
 
-    with redis.Redis.from_url(url, socket_timeout=10) as client:
+    with contextlib.suppress(redis.RedisError), redis.Redis.from_url(url, socket_timeout=10) as client:
         keys = list(client.scan_iter(match=f"{prefix}*", count=1000))
         for start in range(0, len(keys), 1000):
             client.unlink(*keys[start : start + 1000])

@@ -10,10 +10,13 @@ import pytest
 
 from aa_cache_integration import pytest_plugin
 from aa_cache_integration.events import CacheEvent, set_hooks
+from tests.managers import backend, face, managers
 from tests.servers import RedisServer, heal_servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ("backend", "face", "managers")  # fixtures
 
 
 def pytest_configure(config: pytest.Config) -> None:

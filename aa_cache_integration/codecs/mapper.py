@@ -26,6 +26,7 @@ from aa_cache_integration.codecs.family import (
     where_identities,
 )
 from aa_cache_integration.codecs.layout import LAYOUT_READ_ERRORS, Cell, Layout
+from aa_cache_integration.codecs.volatile import is_volatile
 from aa_cache_integration.exceptions import SerializationError
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class EntityCodec:
     """All tables of the hierarchy."""
     read_tables: tuple[str, ...]
     """Other tables, which column expressions read."""
+    volatile: bool
+    """Whether a column expression's value isn't the rows' alone (``now()``, ``random()``): such rows can't be cached."""
     fingerprint: str
     """Digest of the mapped columns and types of the whole hierarchy."""
 
@@ -114,6 +117,7 @@ class EntityCodec:
         layouts = {mapper: _layout_of(mapper, plan, self.dialect_name) for mapper in members}
         self._statement = select_rows(root, plan.columns)
         self.read_tables = tuple(sorted(tables_read([column for column, _ in plan.columns], dialect) - set(self.tables)))
+        self.volatile = is_volatile([column for column, _ in plan.columns])
         self._by_mapper = layouts
         self._by_digest = {layout.digest: layout for layout in layouts.values()}
         self._by_discriminator = {value: layouts[mapper] for value, mapper in root.polymorphic_map.items() if mapper in layouts}

@@ -24,10 +24,14 @@ class Breaker:
             clock: A monotonic clock in seconds.
         """
         self._first_rest, self._longest, self._clock = rest, longest, clock
-        self._lock = threading.Lock()
+        self.renew_lock()
         self._rest = rest
         self._until: float | None = None
         self._probing = False
+
+    def renew_lock(self) -> None:
+        """Begin unlocked: at first, and in a child process, where the thread that held the lock isn't."""
+        self._lock = threading.Lock()
 
     def allows(self) -> bool:
         """Whether the store may be asked now; while open, true once per rest, for the probe."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
@@ -21,19 +22,24 @@ _MOST = 100
 class Debts:
     """What couldn't be announced or settled; while anything is owed, this process trusts no cached value."""
 
-    __slots__ = ("_clock", "_everything", "_lock", "_owed")
+    __slots__ = ("_clock", "_everything", "_lock", "_numbers", "_owed")
 
-    def __init__(self, everything: Announcement, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, everything: tuple[str, ...], clock: Callable[[], float] = time.monotonic) -> None:
         """Owe nothing.
 
         Args:
-            everything: What is owed in place of too many debts: the namespace that all depend on.
+            everything: The records that are owed in place of too many debts: the namespace that all depend on.
             clock: A monotonic clock in seconds.
         """
         self._everything = everything
         self._clock = clock
-        self._lock = threading.Lock()
+        self.renew_lock()
+        self._numbers = itertools.count()
         self._owed: dict[Announcement, float] = {}
+
+    def renew_lock(self) -> None:
+        """Begin unlocked: at first, and in a child process, where the thread that held the lock isn't."""
+        self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
         """Whether anything is owed."""
@@ -52,7 +58,8 @@ class Debts:
             if len(payable) > _MOST // 2:
                 for owed in payable:
                     del self._owed[owed]
-                self._owed[self._everything] = self._clock()
+                # A name of its own each time: who has just paid the last one must not forgive this one.
+                self._owed[Announcement(f"debts-{next(self._numbers)}", (), self._everything)] = self._clock()
 
     def pending(self, announcement: Announcement) -> bool:
         """Whether this one is owed."""

@@ -18,6 +18,7 @@ import hashlib
 import hmac
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -165,8 +166,12 @@ def record_bytes(record: Record) -> bytes:
     return _RECORD + text.encode()
 
 
+@lru_cache(maxsize=4096)
 def parse_record(raw: bytes | None) -> Record | None:
-    """Return the record in these bytes; ``None`` when there is none, or bytes that aren't ours."""
+    """Return the record in these bytes; ``None`` when there is none, or bytes that aren't ours.
+
+    The same few records stand behind most lookups, so what their bytes mean is remembered; what stands in the store never is.
+    """
     if raw is None or not raw.startswith(_RECORD):
         return None
     try:

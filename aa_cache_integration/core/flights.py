@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
@@ -15,8 +16,8 @@ __all__ = ("Flights", "LoopGate", "ThreadGate")
 
 T = TypeVar("T")
 
-_flying: ContextVar[frozenset[Any]] = ContextVar("aa_cache_flights", default=frozenset())
-"""The flights that this context owns: one that it asks for again is its own, and must not be waited for."""
+_flying: ContextVar[frozenset[object]] = ContextVar("aa_cache_flights", default=frozenset())
+"""The marks of the flights that this context owns: one that it asks for again is its own, and must not be waited for."""
 
 
 class Gate(Protocol):
@@ -61,31 +62,35 @@ class LoopGate:
 
     def open(self) -> None:
         """See `Gate.open`."""
-        self._event.set()
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+            self._event.set()
 
     async def passed(self) -> None:
         """See `Gate.passed`."""
         await self._event.wait()
 
 
-@dataclass
+@dataclass(eq=False)
 class _Flight(Generic[T]):
     gate: Gate
-    result: T | None = None
+    mark: object = field(default_factory=object)
+    waiters: int = 0
+    copy: Callable[[], T] | None = None
+    """Makes what a waiter gets, once the owner has landed."""
     error: Exception | None = None
-    landed: bool = False
 
 
 class Flights:
     """The calls under way, by key."""
 
-    def __init__(self, copy: Callable[[Any], Any]) -> None:
+    def __init__(self, copies: Callable[[Any], Callable[[], Any]]) -> None:
         """Begin with none.
 
         Args:
-            copy: Makes what waiters get of the owner's result, so that no two callers share one mutable object.
+            copies: Takes the owner's result as it is now and returns what makes the waiters' copies of it, so that no two callers share
+                one mutable object.
         """
-        self._copy = copy
+        self._copies = copies
         self._lock = threading.Lock()
         self._flights: dict[Any, _Flight[Any]] = {}
 
@@ -94,35 +99,46 @@ class Flights:
 
         An owner that ends by anything but an ``Exception`` (KeyboardInterrupt, cancellation, GeneratorExit) hands over to a waiter.
         """
-        mine = (id(self), key)
-        if mine in _flying.get():
-            return await creator()
         while True:
-            with self._lock:
-                flight = self._flights.get(key)
-                owner = flight is None
-                if flight is None:
-                    flight = self._flights[key] = _Flight(gate())
-            if owner:
-                return await self._own(key, mine, flight, creator)
+            mine: _Flight[T] = _Flight(gate())
+            try:
+                flight = self._join(key, mine)
+                if flight is mine:
+                    return await self._own(key, mine, creator)
+            except Exception as error:
+                mine.error = error
+                raise
+            finally:
+                # An interrupt may come at any moment since the flight was entered: whatever it meets, the waiters are released.
+                self._leave(key, mine)
+                mine.gate.open()
+            if flight.mark in _flying.get():
+                return await creator()
             await flight.gate.passed()
             if flight.error is not None:
                 raise flight.error
-            if flight.landed:
-                return cast("T", self._copy(flight.result))
+            if flight.copy is not None:
+                return flight.copy()
 
-    async def _own(self, key: Hashable, mine: Any, flight: _Flight[T], creator: Callable[[], Awaitable[T]]) -> T:
-        held = _flying.set(_flying.get() | {mine})
+    def _join(self, key: Hashable, mine: _Flight[T]) -> _Flight[T]:
+        with self._lock:
+            flight = self._flights.setdefault(key, mine)
+            flight.waiters += flight is not mine
+            return flight
+
+    async def _own(self, key: Hashable, mine: _Flight[T], creator: Callable[[], Awaitable[T]]) -> T:
+        held = _flying.set(_flying.get() | {mine.mark})
         try:
             result = await creator()
-            flight.result, flight.landed = result, True
-        except Exception as error:
-            flight.error = error
-            raise
-        else:
-            return result
         finally:
-            _flying.reset(held)
-            with self._lock:
+            with contextlib.suppress(ValueError):  # closed from another context, which doesn't have it
+                _flying.reset(held)
+        self._leave(key, mine)  # nobody joins from now on
+        if mine.waiters:
+            mine.copy = self._copies(result)
+        return result
+
+    def _leave(self, key: Hashable, mine: _Flight[Any]) -> None:
+        with self._lock:
+            if self._flights.get(key) is mine:
                 del self._flights[key]
-            flight.gate.open()

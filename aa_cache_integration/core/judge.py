@@ -68,6 +68,11 @@ def judge(
         return Blocked()
     if cell is None or not envelope.is_value(cell):
         return Vacant(None, "absent")
+    return _judge_value(request, cell, records, now, signer)
+
+
+def _judge_value(request: Request, cell: bytes, records: Sequence[bytes | None], now: int, signer: Signer) -> Usable | Blocked | Vacant:
+    plan = request.plan
     parsed = envelope.parse_value(cell)
     if parsed is None:
         return Vacant(cell, "foreign payload", rejected=True)
@@ -88,9 +93,22 @@ def judge(
 def _unusable(plan: Plan, request: Request, value: Value, records: Sequence[bytes | None], now: int) -> str:
     """Return why a value can't be used, ``""`` when it can."""
     depth = len(value.tokens)
-    if value.kind not in request.kinds or depth < _least(plan, value.kind) or depth > len(plan.records):
+    tableless = value.kind == envelope.LIST and depth == NAMESPACES
+    if value.kind not in request.kinds or (depth < _least(plan, value.kind) and not tableless) or depth > len(plan.records):
         return "other kind"
-    for token, raw in zip(value.tokens, records, strict=False):
+    if tableless and _changed_since(value.filled, records[depth:]):
+        return "outdated"
+    reason = _outdated(value.tokens, records, now)
+    if reason:
+        return reason
+    if request.max_age is not None and request.max_age >= 0 and now - value.filled >= request.max_age * 1_000_000:
+        return "expired"
+    return ""
+
+
+def _outdated(tokens: Sequence[str], records: Sequence[bytes | None], now: int) -> str:
+    """Return what has become of the records since, ``""`` when they are as they were (DESIGN 5.2)."""
+    for token, raw in zip(tokens, records, strict=False):
         record = envelope.parse_record(raw)
         if record is None:
             return "record gone"
@@ -98,16 +116,21 @@ def _unusable(plan: Plan, request: Request, value: Value, records: Sequence[byte
             return "write intent"
         if record.intents or record.token != token:
             return "outdated"
-    if request.max_age is not None and request.max_age >= 0 and now - value.filled >= request.max_age * 1_000_000:
-        return "expired"
     return ""
 
 
 def _least(plan: Plan, kind: bytes) -> int:
     """Return how many records a value of this kind must depend on."""
-    if kind == envelope.NEGATIVE:
-        return len(plan.records)
-    return NAMESPACES if kind == envelope.LIST else plan.required
+    return len(plan.records) if kind == envelope.NEGATIVE else plan.required
+
+
+def _changed_since(filled: int, records: Iterable[bytes | None]) -> bool:
+    """Whether a table was written since: for an empty list that was put without a lookup, so that nobody knew what tables it is of.
+
+    A record that nobody has made yet belongs to a table that nobody has written.
+    """
+    parsed = (envelope.parse_record(raw) for raw in records)
+    return any(record is not None and (record.intents or record.changed >= filled) for record in parsed)
 
 
 def _announced(records: Iterable[bytes | None], now: int) -> bool:

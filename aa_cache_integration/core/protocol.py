@@ -6,25 +6,24 @@ import math
 import random
 import secrets
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from aa_cache_integration import events
 from aa_cache_integration.core import envelope, leases
+from aa_cache_integration.core.access import ask
 from aa_cache_integration.core.judge import Blocked, Leased, Usable, Vacant, judge
 from aa_cache_integration.core.plans import Bypass, Filling, Grant, Hit, Miss, Plan, Request
 from aa_cache_integration.exceptions import StoreUnavailableError
-from aa_cache_integration.stores.base import Announcement, Fill, Lease, Making
+from aa_cache_integration.stores.base import Announcement, Fill, Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from aa_cache_integration.core.state import SharedState
     from aa_cache_integration.stores.base import Store
 
 __all__ = ("Protocol", "new_token")
 
-T = TypeVar("T")
 Outcome = Hit | Miss | Bypass
 
 _FOREVER_MS = 10 * 365 * 24 * 3600 * 1000
@@ -93,7 +92,7 @@ class Protocol:
         """Look at all cells in one step; fill ``outcomes``, return the vacant ones."""
         plans = [request.plan for request in requests]
         keys = list(dict.fromkeys(key for plan in plans for key in (plan.cell, *plan.records)))
-        there = dict(zip(keys, await self._ask(self._store.lookup(keys)), strict=True))
+        there = dict(zip(keys, await ask(self._state, self._store.lookup(keys)), strict=True))
         vacant: dict[int, Vacant] = {}
         for index, plan in enumerate(plans):
             verdict = self._verdict(requests[index], there)
@@ -121,7 +120,7 @@ class Protocol:
         if not vacant:
             return
         asked = {index: self._lease(requests[index].plan, verdict.seen) for index, verdict in vacant.items()}
-        now, answers = await self._ask(self._store.lease(list(asked.values()), self._state.making(new_token())))
+        now, answers = await ask(self._state, self._store.lease(list(asked.values()), self._state.making(new_token())))
         self._state.clock.learn(now)
         for (index, lease), answer in zip(asked.items(), answers, strict=True):
             plan = requests[index].plan
@@ -169,7 +168,7 @@ class Protocol:
             kept = await self._with_tokens(kept)
         look = list(dict.fromkeys(key for request, _ in unchanged for key in (request.plan.cell, *request.plan.records)))
         fills = [self._fill(filling) for filling in kept]
-        now, put, seen = await self._ask(self._store.fill(fills, self._state.making(new_token()), look))
+        now, put, seen = await ask(self._state, self._store.fill(fills, self._state.making(new_token()), look))
         self._state.clock.learn(now)
         for filling, done in zip(kept, put, strict=True):
             if done:
@@ -177,7 +176,9 @@ class Protocol:
             else:
                 self.tell_bypass(filling.plan, op, "lease lost" if isinstance(filling.under, Grant) else "write intent")
         there = dict(zip(look, seen, strict=True))
-        return not self._state.debts and all(there[request.plan.cell] == hit.raw and isinstance(self._verdict(request, there), Usable) for request, hit in unchanged)
+        return not self._state.debts and all(
+            there[request.plan.cell] == hit.raw and isinstance(self._verdict(request, there), Usable) for request, hit in unchanged
+        )
 
     async def _with_tokens(self, fillings: Sequence[Filling]) -> list[Filling]:
         """Give explicit puts the tokens of their records, which a signature must cover."""
@@ -185,7 +186,7 @@ class Protocol:
         keys = list(dict.fromkeys(key for plan in plans for key in plan.records))
         if not keys:
             return list(fillings)
-        _, raws = await self._ask(self._store.records(keys, self._state.making(new_token())))
+        _, raws = await ask(self._state, self._store.records(keys, self._state.making(new_token())))
         records = {key: envelope.parse_record(raw) for key, raw in zip(keys, raws, strict=True)}
         signed: list[Filling] = []
         for filling in fillings:
@@ -213,14 +214,14 @@ class Protocol:
         if not grants:
             return
         try:
-            await self._ask(self._store.release([(grant.plan.cell, grant.lease) for grant in grants]))
+            await ask(self._state, self._store.release([(grant.plan.cell, grant.lease) for grant in grants]))
         except StoreUnavailableError:
             return  # the lease passes by itself
 
     async def token(self, record: str) -> str:
         """Return a record's token; while it is under write intent, one that nothing depends on (DESIGN 5.2)."""
         try:
-            _, (raw,) = await self._ask(self._store.records([record], self._state.making(new_token())))
+            _, (raw,) = await ask(self._state, self._store.records([record], self._state.making(new_token())))
         except StoreUnavailableError:
             return new_token()
         found = envelope.parse_record(raw)
@@ -239,7 +240,7 @@ class Protocol:
             return
         timeout = _milliseconds(self._state.config.write_intent_timeout)
         try:
-            self._state.clock.learn(await self._ask(self._store.announce(announcement, timeout, self._state.making(new_token()))))
+            self._state.clock.learn(await ask(self._state, self._store.announce(announcement, timeout, self._state.making(new_token()))))
         except StoreUnavailableError:
             if self._state.config.unreachable_commit == "refuse":
                 raise
@@ -253,7 +254,7 @@ class Protocol:
         """
         token = new_token()
         try:
-            now = await self._ask(self._store.settle(announcement, self._state.making(token)))
+            now = await ask(self._state, self._store.settle(announcement, self._state.making(token)))
         except StoreUnavailableError:
             self._state.debts.owe(announcement)
             return token
@@ -284,27 +285,11 @@ class Protocol:
         Each by its own writer's name, so that intents that did arrive don't stand until their deadline.
         """
         for debt in self._state.debts.payable():
-            await self._ask(self._store.settle(debt, self._state.making(new_token())))
+            await ask(self._state, self._store.settle(debt, self._state.making(new_token())))
             self._state.debts.forgive(debt)
         return not self._state.debts
 
     # What all steps share
-
-    async def _ask(self, step: Awaitable[T]) -> T:
-        """Take a step through the breaker (DESIGN 5.8)."""
-        state = self._state
-        if not state.breaker.allows():
-            _close(step)
-            raise StoreUnavailableError("the store was unreachable a moment ago")
-        try:
-            answer = await step
-        except StoreUnavailableError as error:
-            if state.breaker.failed():
-                state.emitter.emit(events.DEGRADED, reason=str(error))
-            raise
-        if state.breaker.succeeded():
-            state.emitter.emit(events.RECOVERED)
-        return answer
 
     def _compare_rules(self, namespace: bytes | None, plan: Plan, op: str) -> None:
         """Warn, once for each, of processes that share the namespace but not its rules (DESIGN 5.7)."""
@@ -331,9 +316,3 @@ class Protocol:
 
 def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
-
-
-def _close(step: Any) -> None:
-    close = getattr(step, "close", None)
-    if close is not None:
-        close()

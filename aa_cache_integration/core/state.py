@@ -13,7 +13,7 @@ from aa_cache_integration.core.clock import StoreClock
 from aa_cache_integration.core.debts import Debts
 from aa_cache_integration.core.envelope import Signer
 from aa_cache_integration.core.keys import Keys
-from aa_cache_integration.stores.base import Announcement, Making
+from aa_cache_integration.stores.base import Making
 
 if TYPE_CHECKING:
     from aa_cache_integration.config import CacheConfig
@@ -35,13 +35,18 @@ class SharedState:
         self.clock = StoreClock()
         self.breaker = Breaker()
         self.signer = Signer(config.signing_keys)
-        self.debts = Debts(Announcement("debts", (), Keys(config.key_prefix, None).namespaces[:1]))
+        self.debts = Debts(Keys(config.key_prefix, None).namespaces[:1])
         self.number = next(_numbers)
         """What tells this manager from all others of the process; an ``id`` is given again once its object is gone."""
         self.serves = config.enabled
         """Whether reads and fills go to the store; invalidations always do."""
         self.rules = _fingerprint(config)
         self.known_rules = {self.rules}
+
+    def renew_locks(self) -> None:
+        """See `Breaker.renew_lock`."""
+        self.breaker.renew_lock()
+        self.debts.renew_lock()
 
     def making(self, token: str) -> Making:
         """Return how records are made and renewed in one step.

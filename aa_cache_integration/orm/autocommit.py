@@ -66,5 +66,7 @@ def ends_transaction(conn: Connection, ledger: Ledger, word: str, statement: str
     if word == "savepoint":
         if not in_transaction(conn):
             ledger.opened_by = name
+        elif ledger.opened_by == name:
+            ledger.opened_by = ""  # of a transaction that has ended, or hidden by this one
         return False
     return bool(name) and name == ledger.opened_by

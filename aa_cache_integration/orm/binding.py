@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Engine
@@ -49,6 +50,9 @@ class Binding:
     """``False`` for a replica: its reads may hit, but it may lag, so it fills nothing."""
     vary: Callable[[Connection], Any] | None
     private: _Private | None
+    """The namespace of a database in memory."""
+    own: str = ""
+    """What keeps this engine's cells apart from the group's, whose records they depend on; ``""``: nothing."""
 
     def read_group(self) -> str | None:
         """Return the group whose keys this engine's reads use."""
@@ -98,12 +102,13 @@ def bind(
         if primary is None:
             raise BindError(f"replica_of={_masked(root_engine(replica_of).url)}: bind that engine first")
         bind_group = primary.bind_group if bind_group is None else bind_group
-    private = _private(root)
+    private = _Private(per_thread=isinstance(root.pool, SingletonThreadPool)) if _is_in_memory(root.url) else None
+    own = "" if private is not None or same_database or replica_of is not None or not _has_own_creator(root) else new_token()
     with _lock:
-        if not (same_database or replica_of is not None or private is not None):
+        if not (same_database or replica_of is not None or private is not None or own):
             _refuse_other_database(root, bind_group)
         _ignored.discard(root.dialect)
-        _bindings[root.dialect] = Binding(bind_group, root.url, replica_of is None, vary, private)
+        _bindings[root.dialect] = Binding(bind_group, root.url, replica_of is None, vary, private, own)
 
 
 def ignore(engine: Engine | AsyncEngine) -> None:
@@ -134,18 +139,18 @@ def binding_of(dialect: Dialect, options: Mapping[str, Any] | None = None) -> Bi
     if options and "bind_group" in options:
         group = options["bind_group"]
         if found is not None:
-            return found if found.bind_group == group else Binding(group, found.url, found.fills, found.vary, found.private)
+            return found if found.bind_group == group else replace(found, bind_group=group)
     return found
 
 
 def groups_written(connection: Connection) -> tuple[str | None, ...]:
-    """Return the groups that a write on this connection changes: the engine's, and its private one when it has one."""
+    """Return the groups that a write on this connection changes: the engine's, one that its options name, and the private ones of both."""
     options = connection.get_execution_options()
-    found = binding_of(connection.dialect, options)
-    if found is None:
+    named = binding_of(connection.dialect, options)
+    if named is None:
         return (options.get("bind_group"),)
-    group = found.bind_group
-    return (group,) if found.private is None else (group, found.read_group())
+    bound = _bindings.get(connection.dialect, named)
+    return tuple(dict.fromkeys(group for found in (bound, named) for group in (found.bind_group, found.read_group())))
 
 
 def bind_by_option(engine: Engine) -> None:
@@ -155,29 +160,40 @@ def bind_by_option(engine: Engine) -> None:
         bind(engine, options["bind_group"])
 
 
-def _private(engine: Engine) -> _Private | None:
-    """Return a namespace of its own for a database that only this engine can reach (DESIGN 3.5)."""
-    url = engine.url
-    in_memory = url.get_backend_name() == "sqlite" and (
-        not url.database or ":memory:" in url.database or "mode=memory" in url.database or url.query.get("mode") == "memory"
-    )
+def _is_in_memory(url: URL) -> bool:
+    """Whether only this engine can reach the database (DESIGN 3.5)."""
+    database = url.database or ":memory:"
+    shared = "cache=shared" in database or url.query.get("cache") == "shared"
+    in_memory = ":memory:" in database or "mode=memory" in database or url.query.get("mode") == "memory"
+    return url.get_backend_name() == "sqlite" and in_memory and not shared
+
+
+def _has_own_creator(engine: Engine) -> bool:
+    """Whether the engine's URL says nothing of the database: the application connects by itself."""
     creator = getattr(engine.pool, "_creator", None)
-    own_creator = creator is not None and "create_engine" not in getattr(creator, "__qualname__", "create_engine")
-    if not in_memory and not own_creator:
-        return None
-    return _Private(per_thread=isinstance(engine.pool, SingletonThreadPool))
+    return creator is not None and getattr(creator, "__module__", None) != "sqlalchemy.engine.create"
 
 
 def _refuse_other_database(engine: Engine, bind_group: str | None) -> None:
+    if _another_database(engine, bind_group) is not None:
+        gc.collect()  # engines that nobody holds any more are gone only then
+    other = _another_database(engine, bind_group)
+    if other is not None:
+        group = "The default bind group" if bind_group is None else f"The bind group {bind_group!r}"
+        raise BindError(
+            f"{group} is one database, but {_masked(engine.url)} isn't {_masked(other)}. Give it a bind"
+            " group of its own; or, if both lead to the same database, same_database=True; or, if it is a replica, replica_of=."
+        )
+
+
+def _another_database(engine: Engine, bind_group: str | None) -> URL | None:
+    """Return the URL of an engine of the group that leads elsewhere."""
     for dialect, other in list(_bindings.items()):
-        if dialect is engine.dialect or other.bind_group != bind_group or other.private is not None or not other.fills:
-            continue
-        if _database(other.url) != _database(engine.url):
-            group = "the default bind group" if bind_group is None else f"the bind group {bind_group!r}"
-            raise BindError(
-                f"{group[0].upper()}{group[1:]} is one database, but {_masked(engine.url)} isn't {_masked(other.url)}. Give it a bind"
-                " group of its own; or, if both lead to the same database, same_database=True; or, if it is a replica, replica_of=."
-            )
+        of_the_group = dialect is not engine.dialect and other.bind_group == bind_group
+        tells = other.fills and other.private is None and not other.own
+        if of_the_group and tells and _database(other.url) != _database(engine.url):
+            return other.url
+    return None
 
 
 def _database(url: URL) -> tuple[Any, ...]:

@@ -75,7 +75,7 @@ def settle_pending(pending: Iterable[Pending]) -> None:
     waiting = list(pending)
     try:
         while waiting:
-            item = waiting[0]
+            item = waiting.pop(0)
             try:
                 _perform(item.manager, lambda protocol, item=item: protocol.settle(item.announcement), held=True)  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001 - the commit has happened: whatever goes wrong now may not raise out of it
@@ -83,7 +83,6 @@ def settle_pending(pending: Iterable[Pending]) -> None:
                 item.manager.emitter.emit(events.DEGRADED, op="commit", reason=f"not settled: {type(error).__name__}: {error}")
             else:
                 _tell(item)
-            del waiting[0]
     finally:
         abandon(waiting)  # none, unless an interrupt came
 
@@ -129,7 +128,7 @@ async def _held(step: Coroutine[Any, Any, T]) -> T:
     while not task.done():
         try:
             await asyncio.shield(task)
-        except asyncio.CancelledError as error:
+        except asyncio.CancelledError as error:  # noqa: PERF203 - one round for each cancellation
             if task.cancelled():
                 raise
             cancelled = error

@@ -13,16 +13,19 @@ from aa_cache_integration.codecs.mapper import codec_for
 from aa_cache_integration.core import envelope
 from aa_cache_integration.core.plans import Filling, Hit, Miss
 from aa_cache_integration.exceptions import BindError, MissingDependencyError
-from aa_cache_integration.orm.routing import Route, route, warn_once
+from aa_cache_integration.orm.routing import connect, route, sees_uncommitted, warn_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from sqlalchemy import Select
+    from sqlalchemy.engine import Connection, Engine
     from sqlalchemy.orm import Session
 
     from aa_cache_integration.codecs.mapper import EntityCodec
     from aa_cache_integration.core.plans import Bypass, Grant, Plan, Request
     from aa_cache_integration.operations import Operations
+    from aa_cache_integration.orm.routing import Route
 
 __all__ = ("Asynchronous", "Blocking", "fetch")
 
@@ -62,7 +65,7 @@ class Asynchronous:
         """
         if importlib.util.find_spec("greenlet") is None:
             raise MissingDependencyError('AsyncSession needs greenlet: pip install "aa-cache-integration[asyncio]"')
-        self._session = session
+        self._session = session if hasattr(session, "run_sync") else session()  # an async_scoped_session has no run_sync
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """See `Database.run`."""
@@ -92,12 +95,15 @@ class _Fetch:
         self._codec = codec
         self._model_class = model_class
         self._respelled: set[tuple[str, ...]] = set()
+        self._way: Route
+        self._fit = True
+        """Whether what was read may be put in the cache."""
 
     async def rows(self, wanted: list[tuple[Any, ...]]) -> list[Any]:
         """Return an instance of its own for each identity."""
         codec = self._codec
         unique = {identity_text(values, codec.mapper): values for values in wanted}
-        way = await self._database.run(route, codec.mapper, self._tables())
+        way = self._way = await self._database.run(route, codec.mapper, codec.statement(()), self._tables())
         codec = self._codec = codec_for(self._model_class, way.dialect)
         reason = self._bypass(way)
         if reason:
@@ -106,7 +112,7 @@ class _Fetch:
             return [self._instance(found[identity_text(values, codec.mapper)]) for values in wanted]
         requests = {ident: self._request(ident, way) for ident in unique}
         outcomes = dict(zip(requests, await self._operations.protocol.read(list(requests.values()), _OP), strict=True))
-        payloads = await self._fill_misses(unique, requests, outcomes, way)
+        payloads = await self._fill_misses(unique, requests, outcomes)
         return self._answers(wanted, outcomes, payloads)
 
     def _tables(self) -> tuple[str, ...]:
@@ -126,7 +132,7 @@ class _Fetch:
                 f"The session's engine is bound to the group {way.bind_group!r}, but this cache serves {own!r}:"
                 f" use caches.for_bind_group({way.bind_group!r})"
             )
-        return way.bypass or ("" if self._operations.cacheable(self._model_class) else "untracked table")
+        return way.bypass or ("untracked table" if any(map(self._operations.planner.untracked, self._tables())) else "")
 
     def _tell_bypass(self, way: Route, reason: str, count: int) -> None:
         emitter = self._operations.state.emitter
@@ -145,7 +151,6 @@ class _Fetch:
         unique: Mapping[tuple[str, ...], tuple[Any, ...]],
         requests: Mapping[tuple[str, ...], Request],
         outcomes: Mapping[tuple[str, ...], Hit | Miss | Bypass],
-        way: Route,
     ) -> dict[tuple[str, ...], bytes | None]:
         """Read what the cache didn't have, and put it there; return the rows' payloads."""
         missing = {ident: values for ident, values in unique.items() if not isinstance(outcomes[ident], Hit)}
@@ -154,14 +159,17 @@ class _Fetch:
         grants = [grant for _, grant in _grants(outcomes)]
         protocol = self._operations.protocol
         try:
-            found = await self._load(missing)
+            # A replica may lag behind the hits, so it answers for all.
+            found = await self._load(missing if self._way.fills else unique)
         except BaseException:
             await protocol.give_back(grants)
             raise
-        unfit = [grant for ident, grant in _grants(outcomes) if ident in self._respelled or not way.fills]
-        await protocol.give_back(unfit)
+        fit = self._fit and self._way.fills
+        await protocol.give_back([grant for ident, grant in _grants(outcomes) if ident in self._respelled or not fit])
+        if not self._way.fills:
+            return found
         hits = [(requests[ident], outcome) for ident, outcome in outcomes.items() if isinstance(outcome, Hit)]
-        fillings = self._fillings(missing, outcomes, found) if way.fills else []
+        fillings = self._fillings(missing, outcomes, found) if fit else []
         if (fillings or hits) and not await protocol.fill(fillings, _OP, hits) and hits:
             return await self._load(unique)
         return found
@@ -192,7 +200,7 @@ class _Fetch:
         A database may find a row under another spelling of its key than its own (a collation that knows no case): such a row is the
         answer, but what was asked for is remembered as ``respelled``, for nothing may be stored there.
         """
-        rows = await self._database.run(_select, self._codec, list(wanted.values()))
+        rows = await self._select(list(wanted.values()))
         found: dict[tuple[str, ...], bytes | None] = dict.fromkeys(wanted)
         strangers: list[bytes] = []
         for row in rows:
@@ -215,8 +223,13 @@ class _Fetch:
             found[unanswered[0]] = strangers[0]
             return
         for ident in unanswered:
-            rows = await self._database.run(_select, self._codec, [wanted[ident]])
+            rows = await self._select([wanted[ident]])
             found[ident] = self._payload(rows[0]) if rows else None
+
+    async def _select(self, wanted: list[tuple[Any, ...]]) -> Sequence[Row]:
+        rows, committed = await self._database.run(_select, self._way.bind, self._codec.statement(wanted), self._tables())
+        self._fit = self._fit and committed
+        return rows
 
     def _payload(self, row: Row) -> bytes:
         payload = self._codec.encode_row(row)
@@ -254,7 +267,8 @@ def _grants(outcomes: Mapping[tuple[str, ...], Hit | Miss | Bypass]) -> list[tup
     return [(ident, outcome.grant) for ident, outcome in outcomes.items() if isinstance(outcome, Miss)]
 
 
-def _select(session: Session, codec: EntityCodec, wanted: list[tuple[Any, ...]]) -> Sequence[Row]:
-    statement = codec.statement(wanted)
-    connection = session.connection(bind_arguments={"mapper": codec.mapper, "clause": statement})
-    return connection.execute(statement).all()
+def _select(session: Session, bind: Engine | Connection, statement: Select[Any], tables: Iterable[str]) -> tuple[Sequence[Row], bool]:
+    """Return the rows, and whether all of them were committed."""
+    connection = connect(session, bind)
+    rows = connection.execute(statement).all()
+    return rows, not sees_uncommitted(connection, tables)

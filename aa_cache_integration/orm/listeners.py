@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 
 from aa_cache_integration.manager import live_managers
-from aa_cache_integration.orm import binding, commit
+from aa_cache_integration.orm import autocommit, binding, commit
 from aa_cache_integration.orm.changes import Ledger, Stage, ledger_of
 from aa_cache_integration.orm.tables import written_by
 from aa_cache_integration.registry import registries
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ("connections_of", "remove_cache_listeners", "setup_cache_listeners")
 
 _STATEMENT = "aa_cache_statement"
+"""Where an execution keeps what must be settled after it."""
+_COMMITS = object()
+"""In its place: the statement commits what the transaction has written."""
 
 _lock = threading.RLock()
 _installed = False
@@ -40,7 +43,8 @@ def setup_cache_listeners() -> None:
     with _lock:
         if not _installed:
             for target, name, listener in _LISTENERS:
-                event.listen(target, name, listener)
+                # An error handler of the application's that raises keeps SQLAlchemy from calling those behind it.
+                event.listen(target, name, listener, insert=name == "handle_error")
             _installed = True
 
 
@@ -90,23 +94,35 @@ def _before_cursor_execute(
     if binding.is_ignored(conn.dialect):
         return
     write = written_by(context, statement)
+    if write.control:
+        if autocommit.ends_transaction(conn, ledger, write.control, statement) and ledger.changes:
+            _announce(conn, ledger)
+            setattr(context, _STATEMENT, _COMMITS)
+        return
     if not (write.unknown or write.tables):
         return
     groups = binding.groups_written(conn)
     ledger.add(groups, write)
-    if _is_autocommit(conn):
+    if autocommit.commits_alone(conn, statement):
         setattr(context, _STATEMENT, commit.announce_statement(groups, write, _managers))
 
 
-def _after_cursor_execute(_conn: Connection, _cursor: Any, _statement: str, _parameters: Any, context: Any, _executemany: bool) -> None:  # noqa: FBT001
+def _after_cursor_execute(conn: Connection, _cursor: Any, _statement: str, _parameters: Any, context: Any, _executemany: bool) -> None:  # noqa: FBT001
     pending = getattr(context, _STATEMENT, None)
-    if pending:
+    if pending is not None:
         setattr(context, _STATEMENT, None)
-        commit.settle_pending(pending)
+        if pending is _COMMITS:
+            commit.settle(ledger_of(conn.info))
+        else:
+            commit.settle_pending(pending)
 
 
 def _begin(conn: Connection) -> None:
-    commit.settle(ledger_of(conn.info))
+    ledger = ledger_of(conn.info)
+    _finish(ledger)
+    ledger.statement_failed = False
+    if ledger.stage is Stage.FAILED:
+        _roll_back(conn, ledger)
 
 
 def _commit(conn: Connection) -> None:
@@ -114,11 +130,43 @@ def _commit(conn: Connection) -> None:
     commit.settle(ledger)
     if not ledger.changes:
         return
+    _announce(conn, ledger)
+    ledger.committer = weakref.ref(conn)
+    *_, last = conn.dispatch.commit
+    ledger.reached = last is _commit
+    if conn.connection.is_detached:
+        commit.abandon(ledger.pending)  # such a connection is closed without a word, and then the deadline must do
+
+
+def _announce(conn: Connection, ledger: Ledger) -> None:
     try:
         commit.announce(ledger, _managers)
     except BaseException:
-        conn.dialect.do_rollback(conn.connection)  # SQLAlchemy emits no ROLLBACK after a COMMIT that raised inside a hook
+        _roll_back(conn, ledger)  # SQLAlchemy emits no ROLLBACK after a COMMIT that raised inside a hook
         raise
+
+
+def _roll_back(conn: Connection, ledger: Ledger) -> None:
+    """Roll the database back after a COMMIT that raised; what was written is forgotten only when that has succeeded."""
+    try:
+        conn.dialect.do_rollback(conn.connection)
+    except Exception:  # noqa: BLE001 - the connection is broken, which its next use will tell
+        ledger.stage = Stage.FAILED
+    else:
+        ledger.close()
+
+
+def _finish(ledger: Ledger) -> None:
+    """Settle a commit that is over.
+
+    Where a listener came after ours, it may have raised: then COMMIT was never sent, and no ROLLBACK either. What was written stays known
+    until the transaction that follows begins with one.
+    """
+    if ledger.stage is Stage.COMMITTING:
+        doubtful = {} if ledger.reached else ledger.changes
+        commit.settle(ledger)
+        if doubtful:
+            ledger.changes, ledger.stage = doubtful, Stage.FAILED
 
 
 def _commit_twophase(conn: Connection, _xid: Any, _is_prepared: bool) -> None:  # noqa: FBT001
@@ -139,8 +187,9 @@ def _rollback_twophase(conn: Connection, _xid: Any, _is_prepared: bool) -> None:
 
 def _handle_error(context: Any) -> None:
     statement = getattr(context.execution_context, _STATEMENT, None) if context.execution_context is not None else None
-    if statement:
+    if statement is not None:
         setattr(context.execution_context, _STATEMENT, None)
+    if isinstance(statement, list):
         if context.is_disconnect or not isinstance(context.original_exception, Exception):
             commit.abandon(statement)
         else:
@@ -149,15 +198,15 @@ def _handle_error(context: Any) -> None:
     if conn is None or conn.closed or conn.invalidated:
         return
     ledger = ledger_of(conn.info)
-    if ledger.stage is Stage.COMMITTING and context.statement is None:
+    ledger.statement_failed = True
+    if ledger.stage is Stage.COMMITTING and (context.statement is None or statement is _COMMITS):
         _fail(ledger)
 
 
 def _fail(ledger: Ledger) -> None:
     """Leave a COMMIT that raised to the deadline of its intents: its outcome is unknown (DESIGN 5.4)."""
     commit.abandon(ledger.pending)
-    ledger.pending = []
-    ledger.stage = Stage.FAILED
+    ledger.pending, ledger.stage = [], Stage.FAILED
 
 
 # The pool
@@ -165,8 +214,11 @@ def _fail(ledger: Ledger) -> None:
 
 def _checkin(_dbapi_connection: Any, record: Any) -> None:
     ledger = ledger_of(record.info)
-    commit.settle(ledger)
-    ledger.close()
+    if ledger.is_orphan:
+        return  # the connection's next `begin` settles
+    _finish(ledger)
+    if ledger.changes:
+        ledger.stage = Stage.FAILED  # no ROLLBACK was seen
 
 
 def _invalidate(_dbapi_connection: Any, record: Any, _exception: BaseException | None) -> None:
@@ -191,11 +243,6 @@ def _after_commit(session: Session) -> None:
 def _after_transaction_end(session: Session, transaction: Any) -> None:
     if transaction.parent is None:
         _connections.pop(session, None)
-
-
-def _is_autocommit(conn: Connection) -> bool:
-    level = conn.get_execution_options().get("isolation_level")
-    return (level or getattr(conn.dialect, "_on_connect_isolation_level", None)) == "AUTOCOMMIT"
 
 
 _LISTENERS: tuple[tuple[Any, str, Any], ...] = (

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Connection
 
 from aa_cache_integration.orm import binding, listeners
+from aa_cache_integration.orm.autocommit import in_transaction
 from aa_cache_integration.orm.changes import ledger_of
 
 if TYPE_CHECKING:
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Dialect, Engine
     from sqlalchemy.orm import Mapper, Session
+    from sqlalchemy.sql.elements import ClauseElement
 
-__all__ = ("Route", "route", "warn_once")
+__all__ = ("Route", "connect", "route", "sees_uncommitted", "warn_once")
 
 _READ_COMMITTED = frozenset({"READ COMMITTED", "AUTOCOMMIT"})
 
@@ -27,6 +30,8 @@ class Route:
     """Where a read goes."""
 
     dialect: Dialect
+    bind: Engine | Connection
+    """Whence the session reads; asked for once, for an application's ``get_bind`` may choose among replicas."""
     read_group: str | None = None
     """The group whose keys it uses."""
     bind_group: str | None = None
@@ -37,16 +42,17 @@ class Route:
     """Why it must go to the database and fill nothing; ``""``: the cache may serve it."""
 
 
-def route(session: Session, mapper: Mapper[Any], tables: Iterable[str]) -> Route:
+def route(session: Session, mapper: Mapper[Any], clause: ClauseElement, tables: Iterable[str]) -> Route:
     """Decide about a read in a session, after flushing what is pending, as a query would.
 
     Args:
         session: The session.
         mapper: What is read.
+        clause: The statement that would read it; an application's ``get_bind`` may look at it.
         tables: All tables that the read depends on.
     """
     session._autoflush()  # noqa: SLF001 - what Query calls; honours autoflush=False, no_autoflush and a flush under way
-    bind = session.get_bind(mapper=mapper)
+    bind = session.get_bind(mapper=mapper, clause=clause)
     engine: Engine = bind.engine
     binding.bind_by_option(engine)
     known = (*listeners.connections_of(session), *((bind,) if isinstance(bind, Connection) else ()))
@@ -56,23 +62,36 @@ def route(session: Session, mapper: Mapper[Any], tables: Iterable[str]) -> Route
         options.update(conn.get_execution_options())
     found = binding.binding_of(engine.dialect, options)
     if found is None:
-        return Route(engine.dialect, bypass="ignored engine" if binding.is_ignored(engine.dialect) else "engine not bound")
-    reason = _reason(session, mapper, engine, options, open_connections, tables)
-    vary = ""
+        return Route(engine.dialect, bind, bypass="ignored engine" if binding.is_ignored(engine.dialect) else "engine not bound")
+    reason = _reason(session, bind, options, open_connections, tables)
+    vary = found.own
     if found.vary is not None and not reason:
-        conn = session.connection(bind_arguments={"mapper": mapper})
-        vary = repr(found.vary(conn))
-    return Route(engine.dialect, found.read_group(), found.bind_group, vary, found.fills, reason)
+        vary += repr(found.vary(connect(session, bind)))
+    return Route(engine.dialect, bind, found.read_group(), found.bind_group, vary, found.fills, reason)
+
+
+def connect(session: Session, bind: Engine | Connection) -> Connection:
+    """Return the connection of the session's transaction to what `route` chose."""
+    return session.connection(bind_arguments={"bind": bind})
+
+
+def sees_uncommitted(conn: Connection, tables: Iterable[str]) -> bool:
+    """Whether somebody's open transaction on this database connection has written to one of the tables.
+
+    Not the session's own alone: several sessions may share one database connection, as in memory.
+    """
+    return ledger_of(conn.info).touches(tables)
 
 
 def _reason(
-    session: Session, mapper: Mapper[Any], engine: Engine, options: dict[str, Any], connections: list[Connection], tables: Iterable[str]
+    session: Session, bind: Engine | Connection, options: dict[str, Any], connections: list[Connection], tables: Iterable[str]
 ) -> str:
     """Return why the database must be asked; ``""`` when it needn't."""
+    engine = bind.engine
     if options.get("schema_translate_map"):
         return "schema translation"
     tables = tuple(tables)
-    if any(ledger_of(conn.info).touches(tables) for conn in connections):
+    if any(sees_uncommitted(conn, tables) for conn in connections):
         return "own writes"
     level = options.get("isolation_level") or getattr(engine.dialect, "_on_connect_isolation_level", None)
     if engine.dialect.name == "sqlite":
@@ -80,24 +99,24 @@ def _reason(
             return "read uncommitted"
         return "snapshot transaction" if any(_holds_snapshot(conn) for conn in connections) else ""
     if level is None and engine.dialect.default_isolation_level is None:
-        session.connection(bind_arguments={"mapper": mapper})  # the first connection of an engine reads the default
+        connect(session, bind)  # the first connection of an engine reads the default
     level = level or engine.dialect.default_isolation_level
     return "" if level in _READ_COMMITTED else f"isolation level {str(level).lower()}"
 
 
 def _holds_snapshot(conn: Connection) -> bool:
-    """Whether a SQLite connection is in a transaction that the driver's legacy mode didn't begin for a write (DESIGN 5.1)."""
-    driver_connection = conn.connection.driver_connection
-    return bool(getattr(driver_connection, "in_transaction", False)) and not ledger_of(conn.info).changes
+    """Whether a SQLite connection is in a transaction that hasn't written, and so may read what others have replaced since (DESIGN 5.1)."""
+    ledger = ledger_of(conn.info)
+    return in_transaction(conn) and (ledger.statement_failed or not ledger.changes)
 
 
 _warned_lock = threading.Lock()
-_warned: set[int] = set()
+_warned: weakref.WeakSet[Dialect] = weakref.WeakSet()
 
 
 def warn_once(dialect: Dialect) -> bool:
     """Return true the first time that it is asked about an engine."""
     with _warned_lock:
-        fresh = id(dialect) not in _warned
-        _warned.add(id(dialect))
+        fresh = dialect not in _warned
+        _warned.add(dialect)
         return fresh

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import re
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Table
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.dml import UpdateBase
-from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList, ColumnElement, TextClause
+from sqlalchemy.sql.elements import (
+    BinaryExpression,
+    BindParameter,
+    BooleanClauseList,
+    ColumnElement,
+    ReleaseSavepointClause,
+    SavepointClause,
+    TextClause,
+)
 from sqlalchemy.sql.schema import Column
+from sqlalchemy.sql.selectable import TextualSelect
 
+from aa_cache_integration.codecs.family import root_of
 from aa_cache_integration.codecs.identity import base_table_name, identity_of
 from aa_cache_integration.codecs.registered import mapper_of_table
 from aa_cache_integration.exceptions import IdentityError
+from aa_cache_integration.orm.autocommit import leading_word
 from aa_cache_integration.orm.changes import Write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from sqlalchemy import ForeignKey
     from sqlalchemy.engine.interfaces import ExecutionContext
     from sqlalchemy.orm import Mapper
     from sqlalchemy.sql.compiler import SQLCompiler
@@ -29,12 +42,15 @@ __all__ = ("written_by",)
 
 _NOTHING = Write()
 _UNKNOWN = Write(unknown=True)
-_LEADING = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([a-zA-Z]+)", re.DOTALL)
-_READING_WORDS = frozenset(
-    {"select", "values", "show", "pragma", "describe", "desc", "set", "use", "begin", "start", "commit", "rollback", "savepoint", "release"}
-)
+_READING_WORDS = frozenset({"select", "values", "show", "pragma", "describe", "desc", "set", "use", "begin", "start", "rollback"})
 """What a text statement begins with when it writes no row. ``SELECT … INTO`` and ``EXPLAIN ANALYZE`` aren't told from what they hold."""
 _SELECT_INTO = re.compile(r"\binto\b", re.IGNORECASE)
+_CONTROLLING_WORDS = {
+    "commit": Write(control="commit"),
+    "end": Write(control="commit"),
+    "savepoint": Write(control="savepoint"),
+    "release": Write(control="release"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,8 +58,10 @@ class _Form:
     """What all executions of one compiled statement have in common."""
 
     write: Write
-    mapper: Mapper[Any] | None = None
-    """Of the table, when the flush's own statement may be exact about its rows."""
+    tables: tuple[Table, ...] = ()
+    """What is written."""
+    flushed: Mapper[Any] | None = None
+    """Of the table, when the flush's own statement knows its rows."""
     keys: tuple[str, ...] = ()
     """The parameters that name the row, in the order of the base mapper's primary key."""
     exact_bulk: frozenset[str] = frozenset()
@@ -68,40 +86,85 @@ def written_by(context: ExecutionContext, statement: str) -> Write:
     form = _forms.get(compiled)
     if form is None:
         form = _forms[compiled] = _form_of(compiled)
-    if form.mapper is None or not _is_flush(context, form.mapper):
-        return form.write
-    return _exact(form, context.compiled_parameters)  # type: ignore[attr-defined]
+    write = form.write
+    if form.flushed is not None and _is_flush(context, form.flushed):
+        write = _exact(form, form.flushed, context.compiled_parameters)  # type: ignore[attr-defined]
+    schemas = context.execution_options.get("schema_translate_map")
+    return write if not schemas or not write.tables else _translated(write, form.tables, schemas)
 
 
 def _written_by_text(statement: str) -> Write:
-    match = _LEADING.match(statement)
-    word = match.group(1).lower() if match else ""
+    word = leading_word(statement)
     more = statement.rstrip().rstrip(";").count(";")
+    if not more and word in _CONTROLLING_WORDS:
+        return _CONTROLLING_WORDS[word]
     if more or word not in _READING_WORDS or (word == "select" and _SELECT_INTO.search(statement)):
         return _UNKNOWN
     return _NOTHING
 
 
 def _form_of(compiled: SQLCompiler) -> _Form:
+    if isinstance(compiled.statement, (SavepointClause, ReleaseSavepointClause)):
+        return _Form(_CONTROLLING_WORDS["savepoint" if isinstance(compiled.statement, SavepointClause) else "release"])
+    if any(not _only_reads(text) for text in _texts_in(compiled)):
+        return _Form(_UNKNOWN)
     written = list(_dml_in(compiled))
     if not written:
         return _Form(_NOTHING)
-    tables, bulk = set[str](), set[str]()
+    tables: dict[Table, None] = {}
+    bulk: dict[Table, None] = {}
     for element, main in written:
         table = element.table
         if not isinstance(table, Table):
             return _Form(_UNKNOWN)  # a join, an alias, or a lightweight table of text
-        tables.add(table.fullname)
-        plain_insert = main and compiled.isinsert and not getattr(element, "_post_values_clause", None)
-        if not plain_insert:
-            bulk.add(table.fullname)
-            gone = _changed_by_the_database(table) if element.is_delete else ()
-            tables.update(gone)
-            bulk.update(gone)
-    write = Write(frozenset(tables), frozenset(bulk))
-    if len(written) > 1 or not (compiled.isupdate or compiled.isdelete):
-        return _Form(write)
-    return _exact_form(compiled, written[0][0], write)
+        tables[table] = None
+        if main and compiled.isinsert and _only_adds(element):
+            continue
+        caused = _changed_by_the_database(table, None if element.is_delete else _set_by(compiled, element))
+        tables.update(dict.fromkeys(caused))
+        bulk.update(dict.fromkeys((table, *caused)))
+    write = Write(frozenset(table.fullname for table in tables), frozenset(table.fullname for table in bulk))
+    form = _Form(write, tuple(tables))
+    return form if len(written) > 1 else _exact_form(compiled, written[0][0], form)
+
+
+def _texts_in(compiled: SQLCompiler) -> Iterator[str]:
+    """Yield the text statements that a compiled one is made of: ``text().columns()``, by itself, in ``from_statement()``, as a CTE."""
+    statement: Any = compiled.statement
+    for element in (getattr(statement, "element", statement), *(cte.element for cte in getattr(compiled, "ctes", None) or ())):
+        text = getattr(element, "element", element) if isinstance(element, TextualSelect) else element
+        if isinstance(text, TextClause):
+            yield text.text
+
+
+def _only_reads(text: str) -> bool:
+    return _written_by_text(text) is _NOTHING
+
+
+def _only_adds(insert: Any) -> bool:
+    """Whether an INSERT changes no row that is there: no upsert, no ``OR REPLACE``, no part of an instance that exists already."""
+    table = insert.table
+    if insert._post_values_clause is not None or insert._prefixes or _replaces(table):  # noqa: SLF001 - they have no public reader
+        return False
+    mapper = mapper_of_table(table)
+    return mapper is None or root_of(mapper).local_table is table
+
+
+def _replaces(table: Table) -> bool:
+    """Whether SQLite's conflict clause of a constraint makes an INSERT or UPDATE remove other rows."""
+    told = [*table.constraints, *table.columns]
+    return any("REPLACE" in str(value).upper() for thing in told for key, value in thing.dialect_kwargs.items() if "_on_conflict" in key)
+
+
+def _set_by(compiled: SQLCompiler, element: Any) -> frozenset[str]:
+    """Return the names of the columns that an UPDATE or upsert may set; too many rather than too few."""
+    names = {str(getattr(key, "key", key)) for key in compiled.column_keys or ()}
+    if getattr(element, "_post_values_clause", None) is not None:
+        return frozenset(names | set(element.table.columns.keys()))
+    for pairs in (element._values or {}, dict(getattr(element, "_ordered_values", None) or ())):  # noqa: SLF001 - have no public reader
+        names.update(str(getattr(key, "key", key)) for key in pairs)
+    names.update(column.key for column in (compiled.update_prefetch if compiled.isupdate else ()))
+    return frozenset(names)
 
 
 def _dml_in(compiled: SQLCompiler) -> Iterator[tuple[Any, bool]]:
@@ -114,37 +177,65 @@ def _dml_in(compiled: SQLCompiler) -> Iterator[tuple[Any, bool]]:
             yield cte.element, False
 
 
-def _changed_by_the_database(table: Table) -> Iterable[str]:
-    """Return the tables whose rows a DELETE on this one removes or empties by ``ON DELETE`` rules, over any depth."""
-    found: dict[str, None] = {}
-    waiting = [table]
+def _changed_by_the_database(table: Table, columns: frozenset[str] | None) -> tuple[Table, ...]:
+    """Return the tables whose rows the database itself changes by ``ON DELETE`` and ``ON UPDATE`` rules, over any depth.
+
+    Args:
+        table: What is written.
+        columns: Names of the columns that are set; ``None``: rows are deleted.
+    """
+    found: dict[Table, None] = {}
+    seen: set[tuple[Table, frozenset[str] | None]] = set()
+    waiting = [(table, columns)]
     while waiting:
-        parent = waiting.pop()
+        parent, changed = waiting.pop()
         for child in parent.metadata.tables.values():
-            rules = {(key.ondelete or "").upper() for key in child.foreign_keys if _references(key, parent)}
-            if child.fullname not in found and rules & {"CASCADE", "SET NULL", "SET DEFAULT"}:
-                found[child.fullname] = None
-                waiting.append(child)
-    return found
+            for key in child.foreign_keys:
+                then = _effect(key, parent, changed)
+                if then is not _NO_EFFECT and (child, then) not in seen:
+                    found[child] = None
+                    seen.add((child, then))
+                    waiting.append((child, then))
+    return tuple(found)
 
 
-def _references(key: Any, parent: Table) -> bool:
+_NO_EFFECT: frozenset[str] = frozenset()
+
+
+def _effect(key: ForeignKey, parent: Table, changed: frozenset[str] | None) -> frozenset[str] | None:
+    """Return which columns of the referring rows the database sets; ``None``: it deletes them."""
     try:
-        return key.column.table is parent
-    except Exception:  # noqa: BLE001 - a foreign key whose target isn't in the metadata leads to no table that we know
-        return False
+        target = key.column
+    except SQLAlchemyError:  # a foreign key whose target isn't in the metadata leads to no table that we know
+        return _NO_EFFECT
+    if target.table is not parent or (changed is not None and not changed & {target.key, target.name}):
+        return _NO_EFFECT
+    rule = ((key.ondelete if changed is None else key.onupdate) or "").upper()
+    if rule.split("(")[0].strip() not in {"CASCADE", "SET NULL", "SET DEFAULT"}:
+        return _NO_EFFECT
+    return None if changed is None and rule == "CASCADE" else frozenset((key.parent.key, key.parent.name))
 
 
-def _exact_form(compiled: SQLCompiler, element: Any, write: Write) -> _Form:
-    """Return the form of a flush's UPDATE or DELETE, whose WHERE names the row by its primary key."""
+def _translated(write: Write, tables: Iterable[Table], schemas: Mapping[str | None, str | None]) -> Write:
+    """Add the tables that ``schema_translate_map`` makes of those that are named; the rows of these aren't known."""
+    names = frozenset(f"{schema}.{table.name}" if (schema := schemas.get(table.schema, table.schema)) else table.name for table in tables)
+    return Write(write.tables | names, write.bulk | names, write.entities)
+
+
+def _exact_form(compiled: SQLCompiler, element: Any, form: _Form) -> _Form:
+    """Return the form of a flush's own statement: an UPDATE or DELETE whose WHERE names the row by its primary key, or an INSERT."""
     mapper = mapper_of_table(element.table)
     if mapper is None:
-        return _Form(write)
+        return form
+    if compiled.isinsert:  # a flush inserts into the tables of one hierarchy together, so it adds to no instance that exists already
+        known = not form.write.bulk or _replaces(element.table) or element._prefixes or element._post_values_clause is not None  # noqa: SLF001
+        return form if known else replace(form, flushed=mapper)
     named = dict(_fixed_by(element._where_criteria, compiled, element.table))  # noqa: SLF001 - has no public reader
     columns = _base_key(mapper, element.table)
-    if not columns or any(column not in named for column in columns):
-        return _Form(write)
-    return _Form(write, mapper, tuple(named[column] for column in columns), write.bulk - {element.table.fullname})
+    if _replaces(element.table) or not columns or any(column not in named for column in columns):
+        return form
+    keys = tuple(named[column] for column in columns)
+    return replace(form, flushed=mapper, keys=keys, exact_bulk=form.write.bulk - {element.table.fullname})
 
 
 def _fixed_by(criteria: Iterable[ColumnElement[Any]], compiled: SQLCompiler, table: Table) -> Iterator[tuple[Column[Any], str]]:
@@ -175,10 +266,9 @@ def _is_flush(context: ExecutionContext, mapper: Mapper[Any]) -> bool:
     return cache is not None and cache is mapper.base_mapper._compiled_cache  # noqa: SLF001 - the mark that the unit of work leaves
 
 
-def _exact(form: _Form, parameters: Sequence[dict[str, Any]]) -> Write:
-    mapper = form.mapper
-    if mapper is None:
-        return form.write
+def _exact(form: _Form, mapper: Mapper[Any], parameters: Sequence[dict[str, Any]]) -> Write:
+    if not form.keys:
+        return Write(form.write.tables)
     root = mapper.base_mapper
     try:
         idents = frozenset(identity_of(root, tuple(row[key] for key in form.keys)) for row in parameters)

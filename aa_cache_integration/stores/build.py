@@ -7,16 +7,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dogpile.cache import make_region
-from dogpile.cache.api import NO_VALUE, CantDeserializeException
-from dogpile.cache.proxy import ProxyBackend
-
-from aa_cache_integration.core import envelope
-from aa_cache_integration.exceptions import BackendError, CacheError, SerializationError
+from aa_cache_integration._layers import Report
+from aa_cache_integration._lookup import check_backend, known_backends
+from aa_cache_integration.exceptions import BackendError, CacheError, MissingDependencyError
 from aa_cache_integration.stores.generic import RegionSlots
 from aa_cache_integration.stores.locked import LockedStore
 from aa_cache_integration.stores.memory import MemorySlots
-from aa_cache_integration.stores.null import NullRegion, NullStore
+from aa_cache_integration.stores.null import DOGPILE_CACHE_INSTALLED, NO_VALUE, NullRegion, NullStore
 from aa_cache_integration.stores.threads import ThreadedStore, Threads
 
 if TYPE_CHECKING:
@@ -66,7 +63,7 @@ def build(config: CacheConfig, plain: PlainCodec, threads: Threads) -> Built:
         MissingDependencyError: Its client library isn't installed.
     """
     if config.region_factory is not None:
-        return _generic(config.region_factory(config), threads)
+        return _generic(_made_by_factory(config), threads)
     if config.backend == "dogpile.cache.null":
         return null(_region(config, plain, config.arguments))
     if config.backend in {"dogpile.cache.memory", "dogpile.cache.memory_pickle"} and "cache_dict" not in config.arguments:
@@ -93,7 +90,8 @@ def _redis(config: CacheConfig, plain: PlainCodec, threads: Threads) -> Built:
     from aa_cache_integration.stores.redis import RedisClients  # noqa: PLC0415 - an optional dependency
 
     clients = RedisClients(config.arguments, config.max_threads)
-    arguments = {"redis_expiration_time": _lifetime(config), **config.arguments, "connection_pool": clients.pool}
+    lifetime = config.arguments.get("redis_expiration_time") or _lifetime(config)  # whatever the region puts expires too
+    arguments = {**config.arguments, "redis_expiration_time": lifetime, "connection_pool": clients.pool}
     region = _region(config, plain, arguments)
     blocking = clients.blocking()
     threaded = ThreadedStore(blocking, threads)
@@ -104,6 +102,25 @@ def _redis(config: CacheConfig, plain: PlainCodec, threads: Threads) -> Built:
     return Built(region, blocking, asynchronous, "strict", clients.close, clients.aclose)
 
 
+def _check(backend: str) -> None:
+    """Raise for what dogpile.cache would tell late, or not at all: an unknown name, a client library that isn't installed."""
+    report = Report()
+    check_backend(report, ("backend",), backend)
+    if report.problems:
+        known = backend in known_backends()
+        raise (MissingDependencyError if known else BackendError)(f"The backend {backend!r} can't be built: {report.problems[0]}")
+
+
+def _made_by_factory(config: CacheConfig) -> Any:
+    try:
+        return config.region_factory(config) if config.region_factory else None
+    except CacheError:
+        raise
+    except Exception as error:
+        # The application's code may raise anything; without its region there is no cache, and the manager tells why.
+        raise BackendError(f"The region_factory raised {type(error).__name__}: {error}") from error
+
+
 def _generic(region: Any, threads: Threads) -> Built:
     blocking = LockedStore(RegionSlots(region, (None, NO_VALUE)), time.sleep)
     threaded = ThreadedStore(blocking, threads)
@@ -111,46 +128,12 @@ def _generic(region: Any, threads: Threads) -> Built:
 
 
 def _region(config: CacheConfig, plain: PlainCodec, arguments: dict[str, Any], *, backend: str | None = None, guarded: bool = True) -> Any:
-    """Configure a dogpile region whose values are in our safe form; ``guarded`` hides what isn't a plain value."""
+    if not DOGPILE_CACHE_INSTALLED:
+        raise MissingDependencyError(f"The backend {config.backend!r} needs dogpile.cache: pip install dogpile.cache")
+    _check(config.backend)
+    from aa_cache_integration.stores import region  # noqa: PLC0415 - imports dogpile.cache, which a broken installation may not have
 
-    def dumps(value: Any) -> bytes:
-        return envelope.PLAIN + plain.dumps(value)
-
-    def loads(data: bytes) -> Any:
-        if data[:1] != envelope.PLAIN:
-            raise CantDeserializeException
-        try:
-            return plain.loads(data[1:])
-        except SerializationError as error:
-            raise CantDeserializeException from error
-
-    region = make_region(serializer=dumps, deserializer=loads)
-    try:
-        return region.configure(
-            backend or config.backend,
-            expiration_time=None if config.expiration_time < 0 else config.expiration_time,
-            arguments=arguments,
-            wrap=[_Guard] if guarded else [],
-        )
-    except CacheError:
-        raise
-    except Exception as error:
-        # A back end is any plugin's code; whatever its constructor raises is a mistake in the configuration.
-        raise BackendError(f"The backend {config.backend!r} can't be built: {type(error).__name__}: {error}") from error
-
-
-class _Guard(ProxyBackend):
-    """Hides from the region what it can't read: leases, intents, records, foreign bytes."""
-
-    def get_serialized(self, key: str) -> Any:
-        return self._readable(self.proxied.get_serialized(key))
-
-    def get_serialized_multi(self, keys: Any) -> Any:
-        return [self._readable(found) for found in self.proxied.get_serialized_multi(keys)]
-
-    @staticmethod
-    def _readable(found: Any) -> Any:
-        return found if isinstance(found, bytes) and envelope.is_dogpile(found) else NO_VALUE
+    return region.configured(config, plain, arguments, backend=backend, guarded=guarded)
 
 
 def _lifetime(config: CacheConfig) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+import weakref
+from typing import Any
 
 from aa_cache_integration.exceptions import StoreUnavailableError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ("RegionSlots",)
 
@@ -28,21 +27,22 @@ class RegionSlots:
         self._region = region
         self._missing = missing
         self._latest = 0
+        _live.add(self)
 
     def now(self) -> int:
         """Return the time of this process's clock (µs), which never goes back."""
         self._latest = max(self._latest, time.time_ns() // 1000)
         return self._latest
 
-    def _reach(self, method: Callable[..., Any], *arguments: Any) -> Any:
+    def _reach(self, method: str, *arguments: Any) -> Any:
         try:
-            return method(*arguments)
+            return getattr(self._region, method)(*arguments)
         except Exception as error:
             # Which exceptions mean "unreachable" is known to the region's client alone, and a read may never fail because of the cache.
             raise StoreUnavailableError(f"{type(self._region).__name__}: {type(error).__name__}: {error}") from error
 
     def _entry(self, key: str) -> tuple[bytes, int] | None:
-        found = self._reach(self._region.get, key)
+        found = self._reach("get", key)
         if not isinstance(found, bytes) or any(found is missing for missing in self._missing):
             return None
         expires, bar, raw = found.partition(b"|")
@@ -66,8 +66,21 @@ class RegionSlots:
         self._put(key, raw, expires if entry is None else max(expires, entry[1]))
 
     def _put(self, key: str, raw: bytes, expires: int) -> None:
-        self._reach(self._region.set, key, b"%d|%b" % (expires, raw))
+        self._reach("set", key, b"%d|%b" % (expires, raw))
 
     def drop(self, key: str) -> None:
         """Empty the key."""
-        self._reach(self._region.delete, key)
+        self._reach("delete", key)
+
+
+_live: weakref.WeakSet[RegionSlots] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """Give the child locks of its own: a thread that only the parent has may have held one."""
+    for slots in list(_live):
+        slots.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -136,7 +137,9 @@ class RedisClients:
         self._asyncio: Any = redis_asyncio
         self._arguments = dict(arguments)
         self._pool_size = pool_size
-        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, RedisStore]] = weakref.WeakKeyDictionary()
+        self._by_loop: dict[asyncio.AbstractEventLoop, tuple[Any, RedisStore]] = {}
+        self._lock = threading.Lock()
+        weakref.finalize(self, _abandon_all, self._by_loop)
         given = arguments.get("connection_pool")
         self.has_asynchronous = given is None
         self.pool = given if given is not None else self._bounded_pool(redis)
@@ -181,11 +184,16 @@ class RedisClients:
         loop = asyncio.get_running_loop()
         found = self._by_loop.get(loop)
         if found is None:
-            for dead in [other for other in self._by_loop if other.is_closed()]:
-                _abandon(self._by_loop.pop(dead)[0])
             client = self._asyncio.Redis(connection_pool=self._bounded_pool(self._asyncio))
-            found = self._by_loop[loop] = (client, self._asynchronous_face(client))
+            found = (client, self._asynchronous_face(client))
+            with self._lock:  # loops of other threads come and go
+                self._abandon_ended()
+                self._by_loop[loop] = found
         return found[1]
+
+    def _abandon_ended(self) -> None:
+        for loop in [loop for loop in self._by_loop if loop.is_closed()]:
+            _abandon(self._by_loop.pop(loop)[0])
 
     def _asynchronous_face(self, client: Any) -> RedisStore:
         async def execute(*command: Any) -> Any:
@@ -205,12 +213,13 @@ class RedisClients:
         """Close the blocking client and the asynchronous ones of loops that have ended."""
         self._client.close()
         self.pool.disconnect()
-        for loop in [loop for loop in self._by_loop if loop.is_closed()]:
-            _abandon(self._by_loop.pop(loop)[0])
+        with self._lock:
+            self._abandon_ended()
 
     async def aclose(self) -> None:
         """Close the running loop's client, then what `close` closes."""
-        found = self._by_loop.pop(asyncio.get_running_loop(), None)
+        with self._lock:
+            found = self._by_loop.pop(asyncio.get_running_loop(), None)
         if found is not None:
             await found[0].aclose()
             await found[0].connection_pool.disconnect()
@@ -218,8 +227,12 @@ class RedisClients:
 
 
 def _retrying(module: Any, pool: Any) -> dict[str, Any]:
-    """Return the pool's options, with one retry at once: a connection that the server has dropped meanwhile isn't an outage."""
-    from redis.backoff import NoBackoff  # noqa: PLC0415 - an optional dependency
+    """Return the pool's options, with one retry at once: a connection that the server has dropped meanwhile isn't an outage.
+
+    A timeout isn't tried again: it would cost a request the same time once more.
+    """
+    from redis import exceptions  # noqa: PLC0415 - an optional dependency
+    from redis.backoff import NoBackoff  # noqa: PLC0415
 
     retry_class = type(pool.connection_kwargs.get("retry")) if pool.connection_kwargs.get("retry") is not None else None
     options = dict(pool.connection_kwargs)
@@ -228,8 +241,14 @@ def _retrying(module: Any, pool: Any) -> dict[str, Any]:
         from redis.retry import Retry  # noqa: PLC0415
 
         retry_class = AsyncRetry if module.__name__.endswith("asyncio") else Retry
-    options["retry"] = retry_class(NoBackoff(), 1)
+    options["retry"] = retry_class(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,))
     return options
+
+
+def _abandon_all(by_loop: dict[asyncio.AbstractEventLoop, tuple[Any, RedisStore]]) -> None:
+    """Abandon what a manager leaves behind that nobody closed; of loops that still run only at the interpreter's end."""
+    while by_loop:
+        _abandon(by_loop.popitem()[1][0])
 
 
 def _abandon(client: Any) -> None:

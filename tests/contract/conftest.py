@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aa_cache_integration.codecs import plain
 from aa_cache_integration.config import CacheConfig
+from aa_cache_integration.core import envelope
 from aa_cache_integration.stores.base import Announcement, Fill, Lease, Making, Store
 from aa_cache_integration.stores.build import PlainCodec, build
 from aa_cache_integration.stores.threads import Threads
-from aa_cache_integration.core import envelope
-from aa_cache_integration.codecs import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +38,7 @@ class Contract:
         """Return a key of this test's own."""
         return self.prefix + name
 
-    def making(self, token: str = "fresh", quarantine: int = 0) -> Making:
+    def making(self, token: str = "fresh", quarantine: int = 0) -> Making:  # noqa: S107 - a token of a record is no password
         """Return how records are made."""
         return Making(token, "rules", 60_000, quarantine)
 

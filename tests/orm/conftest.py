@@ -1,0 +1,84 @@
+"""The fixtures of this room, and the greenlet in which its asynchronous tests run."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy.orm import configure_mappers
+from sqlalchemy.util import greenlet_spawn
+
+from aa_cache_integration import manager
+from aa_cache_integration.orm import binding
+from tests.orm.world import World, pending_tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import RecordedEvents
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that uses a world, in a greenlet below an event loop when the world is asynchronous."""
+    world = pyfuncitem.funcargs.get("world")
+    if not isinstance(world, World):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+
+    def test() -> Any:
+        for prepare in world.preparations:
+            prepare()
+        return pyfuncitem.obj(**arguments)
+
+    async def run() -> None:
+        try:
+            made = await greenlet_spawn(test)
+            if made is not None:
+                await made  # it is a coroutine function
+            assert not pending_tasks(), "a task was left behind"
+        finally:
+            await world.aclose()
+
+    if world.asynchronous:
+        asyncio.run(run())
+    else:
+        try:
+            test()
+        finally:
+            asyncio.run(world.aclose())
+    return True
+
+
+@pytest.fixture(autouse=True)
+def _no_bindings() -> Iterator[None]:
+    """Each test begins with no engine bound and no cache to tell: the default group of one is another database than the next one's."""
+    configure_mappers()
+    binding._bindings.clear()
+    manager._live.clear()
+    yield
+    binding._bindings.clear()
+    manager._live.clear()
+
+
+@pytest.fixture
+def cache_options(request: pytest.FixtureRequest, aa_cache_namespace: str, store: str) -> dict[str, Any]:
+    options: dict[str, Any] = {"backend": f"dogpile.cache.{store}", "key_prefix": aa_cache_namespace, "lease_wait": 0.5}
+    if store == "redis":
+        server = request.getfixturevalue("redis_server")
+        options["arguments"] = {"host": server.host, "port": server.port}
+    return options
+
+
+@pytest.fixture
+def store() -> str:
+    """The store; tests of the commit path ask for both by `on_each_store`."""
+    return "memory"
+
+
+@pytest.fixture(params=["sync", "async"])
+def world(request: pytest.FixtureRequest, tmp_path: Path, cache_options: dict[str, Any], recorded_events: RecordedEvents) -> World:
+    """An application on a SQLite file."""
+    return World(tmp_path / "world.db", cache_options, recorded_events, asynchronous=request.param == "async")
