@@ -14,7 +14,7 @@ from aa_cache_integration.codecs.json import default_deserializer, default_seria
 from aa_cache_integration.codecs.mapper import codec_for
 from aa_cache_integration.core import envelope, leases
 from aa_cache_integration.core.plans import Bypass, Filling, Hit, Miss, Plan, Request
-from aa_cache_integration.core.protocol import Protocol, new_token
+from aa_cache_integration.core.tokens import new_token
 from aa_cache_integration.exceptions import IdentityError, ModelError, SerializationError
 from aa_cache_integration.stores.base import Announcement
 from aa_cache_integration.stores.null import NO_VALUE
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from aa_cache_integration.core.envelope import Value
+    from aa_cache_integration.core.protocol import Protocol
     from aa_cache_integration.core.state import SharedState
     from aa_cache_integration.planner import Planner
 

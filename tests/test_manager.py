@@ -443,6 +443,25 @@ async def test_a_closed_manager_opens_again_when_it_is_used(face: Face) -> None:
     assert face.manager.get_sync("key") == await face.manager.get_async("key") == 2
 
 
+def test_a_manager_that_is_closed_while_it_is_first_used_keeps_one_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two, what one face deletes the other would still find."""
+    manager = CacheManager(CacheConfig(backend="dogpile.cache.memory"))
+    original, closing = manager._store, threading.Thread(target=manager.close)
+
+    def closed_meanwhile() -> Any:
+        store = original()
+        if closing.ident is None:
+            closing.start()
+            closing.join(0.2)  # it waits for its turn
+        return store
+
+    monkeypatch.setattr(manager, "_store", closed_meanwhile)
+    manager.set_sync("key", 1)
+    closing.join(WAIT)
+    manager.set_sync("key", 2)
+    assert asyncio.run(manager.get_async("key")) == 2
+
+
 def test_nothing_is_built_before_the_first_use(recorded_events: RecordedEvents) -> None:
     manager = CacheManager(CacheConfig(backend="no.such.backend"))
     assert recorded_events == []

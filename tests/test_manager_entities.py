@@ -279,7 +279,7 @@ async def test_a_list_put_after_a_plain_lookup_of_its_key_depends_on_its_table_t
     await face("get", "list")
     await face("set_list", "list", [author()])
     assert await face("get_list", "list", Author) is not None
-    settle_write(face, AUTHORS)
+    face.manager.region.delete(face.manager.planner.version(AUTHORS, None))  # lost, and with it what it would tell
     assert await face("get_list", "list", Author) is None
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -198,7 +197,7 @@ def parse_value(raw: bytes) -> tuple[Value, str] | None:
     if not bar or not rest:
         return None
     header = _read_header(head)
-    if header is None or not header.d or not math.isfinite(header.ct):
+    if header is None or not header.d:
         return None
     return Value(round(header.ct * 1_000_000), tuple(header.d.split(" ")), rest[:1], rest[1:]), header.s
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import secrets
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from aa_cache_integration.core import envelope, leases
 from aa_cache_integration.core.access import ask
 from aa_cache_integration.core.judge import Blocked, Leased, Usable, Vacant, judge
 from aa_cache_integration.core.plans import Bypass, Filling, Grant, Hit, Miss, Plan, Request
+from aa_cache_integration.core.tokens import new_token
 from aa_cache_integration.exceptions import StoreUnavailableError
 from aa_cache_integration.stores.base import Announcement, Fill, Lease
 
@@ -22,18 +22,13 @@ if TYPE_CHECKING:
     from aa_cache_integration.core.state import SharedState
     from aa_cache_integration.stores.base import Store
 
-__all__ = ("Protocol", "new_token")
+__all__ = ("Protocol",)
 
 Outcome = Hit | Miss | Bypass
 
 _FOREVER_MS = 10 * 365 * 24 * 3600 * 1000
 _MOST_RULES = 20
 _FIRST_WAIT, _LONGEST_WAIT = 0.001, 0.05
-
-
-def new_token() -> str:
-    """Return a random token: for a record, a lease or a writer."""
-    return secrets.token_urlsafe(9)
 
 
 class Protocol:

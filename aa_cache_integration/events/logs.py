@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,7 +48,7 @@ def hook_for(config: LoggingConfig | None = None) -> EventHook:
         return _ApplicationLog()
     if config.level not in NUMBERS:
         raise ConfigurationError(f"logging.level: expected one of {', '.join(NUMBERS)}, found {config.level!r}")
-    write = _to_stderr if config.file is None else _to_file(config.file)
+    write = _to_stderr if config.file is None else _File(config.file).append
     if config.format == "json":
         return _OwnLog(structlog.processors.JSONRenderer(), NUMBERS[config.level], write)
     if config.format == "console":
@@ -145,29 +147,62 @@ def _to_stderr(line: str) -> None:
         stream.flush()
 
 
-def _to_file(file: str) -> Callable[[str], None]:
-    """Return what appends one line to a file.
+class _File:
+    """A file that lines are appended to, each in one unbuffered write: lines of threads and processes never mix, and a fork repeats none.
 
-    The file is opened for each line, in append mode and without a buffer: so lines of threads and processes never mix, nothing is written
-    twice after a fork, and a file that logrotate has moved away is made anew.
-
-    Raises:
-        ConfigurationError: It can't be appended to.
+    It is kept open, and opened anew when logrotate has moved it away or somebody has removed it.
     """
-    path = Path(file).absolute()
 
-    def append(line: str) -> None:
-        with path.open("ab", buffering=0) as stream:
-            stream.write((line + "\n").encode("utf-8", "backslashreplace"))
+    def __init__(self, file: str) -> None:
+        """Open it.
 
-    try:
-        path.open("ab").close()
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(
-            f"logging.file: can't append to {str(path)!r}: {why}; make the folder, or name a file that may be written"
-        ) from error
-    return append
+        Raises:
+            ConfigurationError: It can't be appended to.
+        """
+        self._path = Path(file).absolute()
+        self._new_lock()
+        _open_files.add(self)
+        try:
+            self._stream = self._path.open("ab", buffering=0)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ConfigurationError(
+                f"logging.file: can't append to {str(self._path)!r}: {why}; make the folder, or name a file that may be written"
+            ) from error
+        weakref.finalize(self, self._stream.close)
+
+    def _new_lock(self) -> None:
+        self._lock = threading.Lock()
+
+    def append(self, line: str) -> None:
+        """Append one line."""
+        data = (line + "\n").encode("utf-8", "backslashreplace")
+        with self._lock:
+            if self._was_moved():
+                self._stream.close()
+                self._stream = self._path.open("ab", buffering=0)
+                weakref.finalize(self, self._stream.close)
+            self._stream.write(data)
+
+    def _was_moved(self) -> bool:
+        if self._stream.closed:  # what replaced it couldn't be opened
+            return True
+        try:
+            return not os.path.samestat(os.stat(self._path), os.fstat(self._stream.fileno()))  # noqa: PTH116 - at each event
+        except FileNotFoundError:
+            return True
+
+
+_open_files: weakref.WeakSet[_File] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for file in list(_open_files):
+        file._new_lock()  # noqa: SLF001 - of this file
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _colorful() -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import SingletonThreadPool
 
-from aa_cache_integration.core.protocol import new_token
+from aa_cache_integration.core.tokens import new_token
 from aa_cache_integration.exceptions import BindError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from aa_cache_integration.core.protocol import new_token
+from aa_cache_integration.core.tokens import new_token
 from aa_cache_integration.stores.base import Announcement
 
 if TYPE_CHECKING:

@@ -174,6 +174,8 @@ def _commit_twophase(conn: Connection, _xid: Any, _is_prepared: bool) -> None:  
 
 
 def _rollback(conn: Connection) -> None:
+    if conn.invalidated:
+        return  # the pool has told of it, and asking for `info` would be asking for a new connection
     ledger = ledger_of(conn.info)
     if ledger.stage is Stage.FAILED:
         ledger.close()

@@ -67,6 +67,16 @@ def test_requests_that_fail_together_count_as_one() -> None:
     assert breaker.allows()
 
 
+def test_a_request_that_fails_late_does_not_prolong_the_rest() -> None:
+    clock = Clock()
+    breaker = Breaker(rest=1.0, clock=clock)
+    breaker.failed()
+    clock.now += 0.9
+    breaker.failed()
+    clock.now += 0.1
+    assert breaker.allows()
+
+
 def test_a_probe_that_never_came_back_does_not_end_the_probing() -> None:
     clock = Clock()
     breaker = Breaker(rest=1.0, clock=clock)

@@ -172,6 +172,15 @@ def test_intents_whose_time_has_passed_count_no_more_and_make_the_value_a_miss(r
     assert is_hit(reader.read())
 
 
+@pytest.mark.parametrize("record", ENTITY.records[:3])
+def test_a_record_whose_intents_have_passed_makes_what_depends_on_it_a_miss(reader: Client, other: Client, record: str) -> None:
+    """Its token is the one from before the killed writer's COMMIT until somebody renews it."""
+    reader.fills()
+    other.announce(writer(records=[record]))
+    reader.passes(30.1)
+    assert isinstance(reader.read(), Miss)
+
+
 @pytest.mark.parametrize("hours", [-5, 5])
 def test_a_reader_whose_clock_is_wrong_gets_no_lease_under_intents(reader: Client, other: Client, hours: int) -> None:
     other.announce(writer(ENTITY, records=ENTITY.records[2:]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from sqlalchemy import event, select, text, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.util import greenlet_spawn
 
@@ -407,3 +407,36 @@ async def test_async_session_settles_before_commit_returns_and_leaves_no_task(aw
         assert found.name == "new"
         await session.execute(select(1))
     assert not pending_tasks()
+
+
+# The connection is lost
+
+
+@pytest.mark.parametrize("ended", ["closed", "rolled back", "used again"])
+def test_a_connection_lost_in_a_transaction_forgets_what_it_wrote(cached: World, ended: str) -> None:
+    with cached.session() as session:
+        session.get_one(Product, 1).name = "lost"
+        session.flush()
+        session.connection().invalidate()
+        if ended != "closed":
+            session.rollback()
+        if ended == "used again":
+            assert cached.fetch(session, Product, 1).name == "old"
+            session.get_one(Product, 2).name = "new"
+            session.commit()
+    assert cached.intents() == set()
+    assert cached.served(Product, 1)
+    assert cached.read(Product, 2).name == ("new" if ended == "used again" else "old")
+
+
+def test_a_commit_on_a_lost_connection_raises_what_sqlalchemy_raises(cached: World) -> None:
+    with cached.engine.connect() as conn:
+        conn.execute(update(products).values(name="lost"))
+        conn.invalidate()
+        with pytest.raises(PendingRollbackError):
+            conn.commit()
+        conn.rollback()
+        conn.execute(update(Tag.__table__).values(name="new"))
+        conn.commit()
+    assert cached.served(Product, 1)
+    assert cached.told() == ["tags"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import threading
 import warnings
 
@@ -145,6 +147,26 @@ def test_a_forked_child_has_an_empty_cache_and_locks_that_nobody_holds() -> None
         holder.join(20)
     assert os.waitstatus_to_exitcode(status) == 0
     assert manager.get_sync("key") == "parent's"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system; run it on Linux or macOS")
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    """The parent's pool is there in the child, but none of its threads: what is given to it would never run."""
+    manager = CacheManager(CacheConfig(backend="dogpile.cache.memory"))
+    assert asyncio.run(manager.get_or_create_async("key", lambda: "parent's")) == "parent's"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            signal.alarm(20)
+            status = 0 if asyncio.run(manager.get_or_create_async("key", lambda: "child's")) == "child's" else 2
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    manager.close()
 
 
 def test_threads_that_step_at_once_see_whole_steps() -> None:
