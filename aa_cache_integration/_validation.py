@@ -148,9 +148,6 @@ def _check_cache(report: Report, path: Where, table: Mapping[str, Any]) -> dict[
     values = _check(report, path, rest, _CACHE_RULES, also=("models",))
     if "models" in table:
         values["models"] = _check_models(report, (*path, "models"), table["models"])
-    if (table.get("serializer") is None) != (table.get("deserializer") is None):
-        there, missing = ("deserializer", "serializer") if table.get("serializer") is None else ("serializer", "deserializer")
-        report.add((*path, there), f"needs a {missing} as well: each is the other's inverse")
     _check_untracked(report, path, values)
     return values
 

@@ -70,9 +70,9 @@ class CacheConfig:
     enabled: bool = True
     """``False``: reads and fills bypass the cache; invalidations still go out to the processes that share it."""
     serializer: Callable[[Any], bytes] | None = None
-    """Instance → bytes, in place of the internal codec. In settings: a dotted path."""
+    """Instance → bytes, in place of the internal codec; ``default_serializer`` where only a deserializer is given. In settings: a dotted path."""
     deserializer: Callable[[bytes, type[Any]], Any] | None = None
-    """(bytes, model class) → instance, the inverse of ``serializer``. In settings: a dotted path."""
+    """(bytes, model class) → instance; ``default_deserializer`` where only a serializer is given. In settings: a dotted path."""
     region_factory: Callable[[CacheConfig], Any] | None = None
     """Builds the region (an object with dogpile's ``get``/``set``/``delete``) in place of dogpile.cache. In settings: a dotted path."""
 

@@ -598,14 +598,6 @@ def test_a_view_can_not_depend_on_an_untracked_table() -> None:
     assert line.startswith("caches.default.models.totals.depends_on: 'audit_log' is untracked")
 
 
-@pytest.mark.parametrize("name", ["serializer", "deserializer"])
-def test_a_serializer_and_a_deserializer_come_together(name: str) -> None:
-    other = {"serializer": "deserializer", "deserializer": "serializer"}[name]
-    given: dict[str, Any] = {name: repr}
-    assert refused({"default": {name: repr}}) == f"caches.default.{name}: needs a {other} as well: each is the other's inverse"
-    assert len(conf.validate(CacheConfig(**given))) == 1
-
-
 def test_two_aliases_can_not_serve_one_bind_group() -> None:
     line = refused({"orders": {"bind_group": "eu"}, "invoices": {"bind_group": "eu"}})
     assert line == "caches.invoices.bind_group: bind group 'eu' is served by caches.orders already"

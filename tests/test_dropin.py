@@ -188,14 +188,6 @@ def test_a_repositorys_way_with_entities_and_lists() -> None:
     manager.invalidate_all_sync()
 
 
-not_yet = pytest.mark.xfail(
-    strict=True,
-    raises=ours.ConfigurationError,
-    reason="_validation.py refuses one without the other, where SEED.txt gives each its own default; drop that rule and this mark",
-)
-
-
-@not_yet
 def test_a_serializer_alone_is_read_by_the_default_deserializer() -> None:
     def serializer(model: Any) -> bytes:
         return ours.default_serializer(model).replace(b"John", b"Jane")
@@ -207,7 +199,6 @@ def test_a_serializer_alone_is_read_by_the_default_deserializer() -> None:
     assert found.name == "Jane"
 
 
-@not_yet
 def test_a_deserializer_alone_reads_the_default_serializers_bytes() -> None:
     def deserializer(data: bytes, model_class: type[Any]) -> Any:
         return ours.default_deserializer(data.replace(b"John", b"Jane"), model_class)

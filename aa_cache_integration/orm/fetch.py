@@ -233,7 +233,7 @@ class _Fetch:
 
     def _payload(self, row: Row) -> bytes:
         payload = self._codec.encode_row(row)
-        if self._operations.state.config.serializer is None:
+        if not self._operations.own_form:
             return payload
         return self._operations.encode_row(self._codec.decode(payload, self._codec.mapper.class_))
 
