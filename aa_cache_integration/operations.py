@@ -22,6 +22,7 @@ from aa_cache_integration.stores.null import NO_VALUE
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from aa_cache_integration.codecs.mapper import EntityCodec
     from aa_cache_integration.core.envelope import Value
     from aa_cache_integration.core.protocol import Protocol
     from aa_cache_integration.core.state import SharedState
@@ -162,11 +163,17 @@ class Operations:
         if cells:
             await self._invalidate(op, cells=list(dict.fromkeys(cells)), model=model_name, bind_group=bind_group)
 
-    def entity_request(self, plan: Plan, model_class: type[Any]) -> Request:
-        """Return how a row is looked up and taken as an instance, or as ``None`` for one that doesn't exist."""
+    def entity_request(self, plan: Plan, model_class: type[Any], codec: EntityCodec | None = None) -> Request:
+        """Return how a row is looked up and taken as an instance, or as ``None`` for one that doesn't exist.
+
+        Args:
+            plan: Its cell and records.
+            model_class: The class that is asked for.
+            codec: The codec of its rows, where the caller has it.
+        """
 
         def decode(value: Value) -> Any:
-            return None if value.kind == envelope.NEGATIVE else self.decode_row(value.payload, model_class)
+            return None if value.kind == envelope.NEGATIVE else self.decode_row(value.payload, model_class, codec)
 
         return Request(plan, envelope.ENTITY + envelope.NEGATIVE, decode)
 
@@ -184,14 +191,14 @@ class Operations:
             raise SerializationError(f"the serializer returned {type(payload).__name__}, not bytes, for a {type(entity).__name__}")
         return bytes(payload)
 
-    def decode_row(self, payload: bytes, model_class: type[T]) -> T | None:
+    def decode_row(self, payload: bytes, model_class: type[T], codec: EntityCodec | None = None) -> T | None:
         """Return the instance in these bytes; ``None`` when it isn't one of this class.
 
         Raises:
             SerializationError: The bytes aren't usable.
         """
         if not self.own_form:
-            return codec_for(model_class).decode(payload, model_class)
+            return (codec or codec_for(model_class)).decode(payload, model_class)
         try:
             entity = (self._config.deserializer or default_deserializer)(payload, model_class)
         except Exception as error:

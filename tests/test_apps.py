@@ -164,7 +164,14 @@ with Session(engine) as session:
         print(caches["default"].fetch_entity_sync(session, Tea, 3).name)
 print([event.name for event in told])
 """
-    assert run(folder, code) == ["[('default', 'teas')]", "[]", "[('default', 'teas')]", "x", "x", "['cache.miss', 'cache.fill', 'cache.hit']"]
+    assert run(folder, code) == [
+        "[('default', 'teas')]",
+        "[]",
+        "[('default', 'teas')]",
+        "x",
+        "x",
+        "['cache.miss', 'cache.fill', 'cache.hit']",
+    ]
 
 
 def test_a_transaction_that_was_open_at_shutdown_commits_in_peace(folder: Path) -> None:

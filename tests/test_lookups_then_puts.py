@@ -60,7 +60,11 @@ def test_a_reader_without_the_lease_is_not_kept_waiting_by_a_lookup(manager: Cac
     Reader().does(manager.get_entity_sync, "teas", 1, Tea)
     Reader().does(manager.get_list_sync, "list", Tea)
     monkeypatch.setattr("time.sleep", pytest.fail)
-    for lookup in (lambda: manager.get_sync("key"), lambda: manager.get_entity_sync("teas", 1, Tea), lambda: manager.get_list_sync("list", Tea)):
+    for lookup in (
+        lambda: manager.get_sync("key"),
+        lambda: manager.get_entity_sync("teas", 1, Tea),
+        lambda: manager.get_list_sync("list", Tea),
+    ):
         Reader().does(lookup)
 
 

@@ -108,9 +108,16 @@ def _convert(mapper: Mapper[Any], index: int, value: Any) -> Any:
         raise _refusal(mapper, value, f"{name}={value!r} ({type(value).__name__}): {error}", wanted) from error
 
 
+_INFO_KEY = "aa_cache_integration.key_forms"
+
+
 def _form(mapper: Mapper[Any], index: int) -> ColumnForm:
-    column = mapper.primary_key[index]
-    return form_of(column.type, dialects.named(dialects.DEFAULT), f"{mapper.class_.__name__}.{column.key}")
+    forms: tuple[ColumnForm, ...] | None = mapper.class_manager.info.get(_INFO_KEY)
+    if forms is None:
+        dialect = dialects.named(dialects.DEFAULT)
+        forms = tuple([form_of(column.type, dialect, f"{mapper.class_.__name__}.{column.key}") for column in mapper.primary_key])
+        mapper.class_manager.info[_INFO_KEY] = forms
+    return forms[index]
 
 
 def _refusal(mapper: Mapper[Any], ident: Any, found: str, wanted: type[Any] | None = None) -> IdentityError:

@@ -138,6 +138,11 @@ class EntityCodec:
         """Whether no class or attribute has been added to the hierarchy since this was compiled."""
         return _shape_of(self._root) == self._shape
 
+    @property
+    def all_rows(self) -> Select[Any]:
+        """The Core SELECT of all rows, which tells a session which of its engines to ask."""
+        return self._statement
+
     def statement(self, identities: Sequence[tuple[Any, ...]]) -> Select[Any]:
         """Return the Core SELECT of the whole rows with these primary keys.
 

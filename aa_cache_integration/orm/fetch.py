@@ -102,18 +102,19 @@ class _Fetch:
     async def rows(self, wanted: list[tuple[Any, ...]]) -> list[Any]:
         """Return an instance of its own for each identity."""
         codec = self._codec
-        unique = {identity_text(values, codec.mapper): values for values in wanted}
-        way = self._way = await self._database.run(route, codec.mapper, codec.statement(()), self._tables())
+        idents = [identity_text(values, codec.mapper) for values in wanted]
+        unique = dict(zip(idents, wanted, strict=True))
+        way = self._way = await self._database.run(route, codec.mapper, codec.all_rows, self._tables())
         codec = self._codec = codec_for(self._model_class, way.dialect)
         reason = self._bypass(way)
         if reason:
             self._tell_bypass(way, reason, len(unique))
             found = await self._load(unique)
-            return [self._instance(found[identity_text(values, codec.mapper)]) for values in wanted]
+            return [self._instance(found[ident]) for ident in idents]
         requests = {ident: self._request(ident, way) for ident in unique}
         outcomes = dict(zip(requests, await self._operations.protocol.read(list(requests.values()), _OP), strict=True))
         payloads = await self._fill_misses(unique, requests, outcomes)
-        return self._answers(wanted, outcomes, payloads)
+        return self._answers(idents, outcomes, payloads)
 
     def _tables(self) -> tuple[str, ...]:
         planner = self._operations.planner
@@ -132,7 +133,11 @@ class _Fetch:
                 f"The session's engine is bound to the group {way.bind_group!r}, but this cache serves {own!r}:"
                 f" use caches.for_bind_group({way.bind_group!r})"
             )
-        return way.bypass or ("untracked table" if any(map(self._operations.planner.untracked, self._tables())) else "")
+        if way.bypass:
+            return way.bypass
+        if self._codec.volatile:
+            return "volatile column"
+        return "untracked table" if any(map(self._operations.planner.untracked, self._tables())) else ""
 
     def _tell_bypass(self, way: Route, reason: str, count: int) -> None:
         emitter = self._operations.state.emitter
@@ -144,7 +149,7 @@ class _Fetch:
 
     def _request(self, ident: tuple[str, ...], way: Route) -> Request:
         plan = self._operations.planner.row(self._codec, ident, way.read_group, vary=way.vary)
-        return self._operations.entity_request(plan, self._model_class)
+        return self._operations.entity_request(plan, self._model_class, self._codec)
 
     async def _fill_misses(
         self,
@@ -238,18 +243,17 @@ class _Fetch:
         return self._operations.encode_row(self._codec.decode(payload, self._codec.mapper.class_))
 
     def _instance(self, payload: bytes | None) -> Any:
-        return None if payload is None else self._operations.decode_row(payload, self._model_class)
+        return None if payload is None else self._operations.decode_row(payload, self._model_class, self._codec)
 
     def _answers(
         self,
-        wanted: Sequence[tuple[Any, ...]],
+        idents: Sequence[tuple[str, ...]],
         outcomes: Mapping[tuple[str, ...], Hit | Miss | Bypass],
         payloads: Mapping[tuple[str, ...], bytes | None],
     ) -> list[Any]:
         answers: list[Any] = []
         used: set[tuple[str, ...]] = set()
-        for values in wanted:
-            ident = identity_text(values, self._codec.mapper)
+        for ident in idents:
             outcome = outcomes[ident]
             if ident in payloads:
                 answers.append(self._instance(payloads[ident]))

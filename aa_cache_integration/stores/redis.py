@@ -246,15 +246,34 @@ def _retrying(module: Any, pool: Any) -> dict[str, Any]:
 
 
 def _abandon_all(by_loop: dict[asyncio.AbstractEventLoop, tuple[Any, RedisStore]]) -> None:
-    """Abandon what a manager leaves behind that nobody closed; of loops that still run only at the interpreter's end."""
+    """Close what a manager leaves behind that nobody closed.
+
+    A loop that isn't closed still watches its sockets: only it may close them, or it would mistake the next one of the same number for them.
+    """
     while by_loop:
-        _abandon(by_loop.popitem()[1][0])
+        loop, (client, _) = by_loop.popitem()
+        try:
+            loop.call_soon_threadsafe(_close_connections, client)
+        except RuntimeError:  # it is closed
+            _abandon(client)
+
+
+def _connections(client: Any) -> tuple[Any, ...]:
+    pool = client.connection_pool
+    return (*getattr(pool, "_available_connections", ()), *getattr(pool, "_in_use_connections", ()))
+
+
+def _close_connections(client: Any) -> None:
+    for connection in _connections(client):
+        writer = getattr(connection, "_writer", None)
+        if writer is not None:
+            writer.close()
+        connection._reader = connection._writer = None  # noqa: SLF001 - redis-py's own finaliser would warn
 
 
 def _abandon(client: Any) -> None:
     """Close the sockets of a client whose event loop has ended: the loop's own way of closing them is gone, and only warnings are left."""
-    pool = client.connection_pool
-    for connection in (*getattr(pool, "_available_connections", ()), *getattr(pool, "_in_use_connections", ())):
+    for connection in _connections(client):
         writer = getattr(connection, "_writer", None)
         if writer is not None:
             with contextlib.suppress(AttributeError, OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
-import uuid  # noqa: TC003 - SQLAlchemy reads the annotations
+import uuid
 from typing import Any
 
 from sqlalchemy import JSON, Column, Enum, ForeignKey, Interval, LargeBinary, Numeric, String, Table, func, select

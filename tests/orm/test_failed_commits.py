@@ -279,7 +279,7 @@ class Gate:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def announce(self, announcement: Announcement, timeout: int, making: Making) -> int:  # noqa: ASYNC109 - the store's signature
+    async def announce(self, announcement: Announcement, timeout: int, making: Making) -> int:
         await self._stop("announce")
         return await self._store.announce(announcement, timeout, making)
 
@@ -351,11 +351,25 @@ async def test_a_commit_cancelled_while_it_settles_is_settled_and_then_cancelled
 
 
 @only_async
+@on_each_store
+async def test_between_commit_and_settle_nobody_is_served_what_was_there_before(aworld: World) -> None:
+    gated = gate(aworld, "settle")
+    task = asyncio.create_task(write(aworld))
+    await gated.reached.wait()
+    for _ in range(2):
+        assert await name_of(aworld) == "new"
+        assert not await greenlet_spawn(aworld.served, Product, 1)
+    gated.open.set()
+    await task
+    assert await name_of(aworld) == "new"
+
+
+@only_async
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout came with Python 3.11; run with that")
 async def test_a_timeout_that_ends_while_a_commit_settles_is_a_timeout(aworld: World) -> None:
     gated = gate(aworld, "settle")
 
-    async def let_go(timeout: asyncio.Timeout) -> None:  # noqa: ASYNC109 - the thing itself
+    async def let_go(timeout: asyncio.Timeout) -> None:
         await gated.reached.wait()
         timeout.reschedule(0)
         await asyncio.sleep(0.01)

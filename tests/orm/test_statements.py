@@ -32,7 +32,6 @@ from tests.orm.world import World, begin_recipe, on_each_store, only_sync
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy.engine import Connection
     from sqlalchemy.orm import Session
 
 products = Product.__table__
@@ -113,9 +112,7 @@ def same_as_the_database(world: World, model: type[Any] = Product, ident: Any = 
         there = session.get(model, ident)
         found = world.read(model, ident)
         keys = model.__mapper__.column_attrs.keys()
-        return (found is None) == (there is None) and (
-            found is None or all(getattr(found, key) == getattr(there, key) for key in keys)
-        )
+        return (found is None) == (there is None) and (found is None or all(getattr(found, key) == getattr(there, key) for key in keys))
 
 
 @each_way
@@ -385,9 +382,7 @@ def test_an_executemany_that_fails_half_way_is_announced_when_it_is_committed(ca
     assert cached.read(Product, 5) is None
     with cached.engine.connect() as conn:
         with pytest.raises(IntegrityError):
-            conn.execute(
-                text("INSERT INTO products VALUES (:id, 'x', 0)"), [{"id": 5}, {"id": 1}]
-            )
+            conn.execute(text("INSERT INTO products VALUES (:id, 'x', 0)"), [{"id": 5}, {"id": 1}])
         conn.commit()
     assert same_as_the_database(cached, ident=5)
 

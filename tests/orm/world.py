@@ -149,7 +149,9 @@ class World:
 
     def told(self) -> list[str | None]:
         """Return the tables that commits have told of since this was asked last."""
-        told = [event.model or event.reason for event in self.events if event.name == "cache.invalidate" and event.cache == self.manager.alias]
+        told = [
+            event.model or event.reason for event in self.events if event.name == "cache.invalidate" and event.cache == self.manager.alias
+        ]
         del self.events[:]
         return told
 

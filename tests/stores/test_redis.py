@@ -328,6 +328,25 @@ def test_a_manager_that_nobody_closed_gives_no_warning(redis_server: RedisServer
     assert "Exception" not in done.stderr
 
 
+async def test_a_manager_that_is_dropped_in_a_running_loop_disturbs_no_other(
+    managers: Callable[..., CacheManager], client: redis.Redis
+) -> None:
+    """Its sockets are closed by the loop: closed behind its back, their numbers are given to new sockets that the loop mistakes for them."""
+    kept = managers()
+    before = len(client.client_list())
+    config = kept.config
+    for number in range(10):
+        dropped = CacheManager(config)
+        await asyncio.gather(*(dropped.set_async(f"key{other}", number) for other in range(5)))
+        del dropped
+        gc.collect()
+        assert await kept.get_async("key0") == number
+    await asyncio.sleep(0)
+    while len(client.client_list()) > before + 2:
+        await asyncio.sleep(0.001)  # until the server has seen the connections go
+    await kept.aclose()
+
+
 async def test_a_cancelled_call_spoils_no_connection_for_the_next(managers: Callable[..., CacheManager], redis_server: RedisServer) -> None:
     """An answer that nobody has read would be taken for the answer to the next command."""
     manager = managers(max_threads=1)
