@@ -70,11 +70,14 @@ class CacheConfig:
     enabled: bool = True
     """``False``: reads and fills bypass the cache; invalidations still go out to the processes that share it."""
     serializer: Callable[[Any], bytes] | None = None
-    """Instance → bytes, in place of the internal codec; ``default_serializer`` where only a deserializer is given. In settings: a dotted path."""
+    """Instance → bytes, in place of the internal codec; ``default_serializer`` where only a deserializer is given.
+
+    In settings: a dotted path, as for the next two.
+    """
     deserializer: Callable[[bytes, type[Any]], Any] | None = None
-    """(bytes, model class) → instance; ``default_deserializer`` where only a serializer is given. In settings: a dotted path."""
+    """(bytes, model class) → instance; ``default_deserializer`` where only a serializer is given."""
     region_factory: Callable[[CacheConfig], Any] | None = None
-    """Builds the region (an object with dogpile's ``get``/``set``/``delete``) in place of dogpile.cache. In settings: a dotted path."""
+    """Builds the region (an object with dogpile's ``get``/``set``/``delete``) in place of dogpile.cache."""
 
     bind_group: str | None = field(default=None, kw_only=True)
     """The database, shard or replica set this cache serves; ``None``: the default group."""

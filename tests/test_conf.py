@@ -585,7 +585,7 @@ def test_an_unknown_setting_of_a_model_is_refused() -> None:
         ("audit_?", "audit_log", False),
     ],
 )
-def test_a_table_that_is_untracked_can_not_be_declared(untracked: str, declared: str, clash: bool) -> None:  # noqa: FBT001 - parametrised
+def test_a_table_that_is_untracked_can_not_be_declared(untracked: str, declared: str, clash: bool) -> None:
     table = {"default": {"untracked": [untracked], "models": {declared: {}}}}
     if clash:
         assert refused(table).startswith(f"caches.default.untracked: {untracked!r} exempts caches.default.models.")
@@ -632,7 +632,7 @@ def test_an_unknown_backend_is_refused_with_the_nearest_and_all_known() -> None:
 
 
 def test_a_backend_that_an_application_registered_is_known() -> None:
-    from dogpile.cache import register_backend  # noqa: PLC0415 - this test alone
+    from dogpile.cache import register_backend
 
     register_backend("tests.conf.backend", "dogpile.cache.backends.memory", "MemoryBackend")  # type: ignore[no-untyped-call]
     assert conf.from_mapping({"default": {"backend": "tests.conf.backend"}}).caches["default"].backend == "tests.conf.backend"
@@ -695,7 +695,7 @@ def test_callables_are_named_by_dotted_path(colon: str, tmp_path: Path, monkeypa
         "region_factory": "named_things:Box.make",
     }
     cache = conf.from_mapping({"default": table}).caches["default"]
-    import named_things  # type: ignore[import-not-found]  # noqa: PLC0415 - made a moment ago
+    import named_things  # type: ignore[import-not-found]
 
     assert cache.serializer is named_things.dump
     assert cache.deserializer is named_things.load

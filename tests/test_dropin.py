@@ -80,7 +80,7 @@ def test_the_region_types_have_the_same_methods(name: str) -> None:
 
 
 def _null(name: str) -> Any:
-    from advanced_alchemy.cache import _null as null  # noqa: PLC0415
+    from advanced_alchemy.cache import _null as null
 
     return getattr(null, name)
 
@@ -93,7 +93,7 @@ def fetch_user_from_db(number: int) -> dict[str, Any]:
 
 
 def test_the_example_of_a_memory_cache() -> None:
-    from aa_cache_integration import CacheConfig  # noqa: PLC0415
+    from aa_cache_integration import CacheConfig
 
     config = CacheConfig(
         backend="dogpile.cache.memory",
@@ -103,7 +103,7 @@ def test_the_example_of_a_memory_cache() -> None:
 
 
 def test_the_example_of_redis() -> None:
-    from aa_cache_integration import CacheConfig  # noqa: PLC0415
+    from aa_cache_integration import CacheConfig
 
     config = CacheConfig(
         backend="dogpile.cache.redis",
@@ -118,7 +118,7 @@ def test_the_example_of_redis() -> None:
 
 
 def test_the_example_of_synchronous_use() -> None:
-    from aa_cache_integration import CacheConfig, CacheManager  # noqa: PLC0415
+    from aa_cache_integration import CacheConfig, CacheManager
 
     config = CacheConfig(
         backend="dogpile.cache.memory",
@@ -147,7 +147,7 @@ async def test_the_example_of_asynchronous_use() -> None:
 
 
 def test_the_example_of_serializing() -> None:
-    from aa_cache_integration import default_serializer  # noqa: PLC0415
+    from aa_cache_integration import default_serializer
 
     user = User(id=1, name="John", email="john@example.com")
     data = default_serializer(user)
@@ -157,7 +157,7 @@ def test_the_example_of_serializing() -> None:
 
 
 def test_the_example_of_deserializing() -> None:
-    from aa_cache_integration import default_deserializer  # noqa: PLC0415
+    from aa_cache_integration import default_deserializer
 
     data = b'{"__aa_model__": "User", "id": 1, "name": "John"}'
     user = default_deserializer(data, User)

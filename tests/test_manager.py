@@ -532,7 +532,7 @@ async def test_each_operation_tells_what_it_did(face: Face, recorded_events: Rec
 
 
 def test_the_synchronous_and_the_asynchronous_face_have_one_signature() -> None:
-    import inspect  # noqa: PLC0415
+    import inspect
 
     names = [name.removesuffix("_sync") for name in dir(CacheManager) if name.endswith("_sync")]
     assert len(names) > 20

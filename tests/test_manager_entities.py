@@ -263,7 +263,7 @@ async def test_an_empty_list_is_a_hit(face: Face) -> None:
 
 @pytest.mark.parametrize("leased", [True, False])
 @pytest.mark.parametrize("items", [[], [1, 2]])
-async def test_a_list_is_a_miss_after_a_write_to_its_table(face: Face, items: list[int], leased: bool) -> None:  # noqa: FBT001
+async def test_a_list_is_a_miss_after_a_write_to_its_table(face: Face, items: list[int], leased: bool) -> None:
     if leased:
         await face("get_list", "list", Author)
     await face("set_list", "list", [author(number) for number in items])
@@ -351,7 +351,7 @@ async def test_invalidate_all_empties_rows_and_lists_of_all_groups(face: Face) -
 
 
 async def test_a_table_may_live_for_a_time_of_its_own(managers: Managers, face: Face) -> None:
-    from aa_cache_integration.config import ModelConfig  # noqa: PLC0415
+    from aa_cache_integration.config import ModelConfig
 
     declared = face.of(managers(models={"em_auth*": ModelConfig(expiration_time=0)}))
     await declared("set_entity", AUTHORS, 1, author())
@@ -413,7 +413,7 @@ async def test_a_serializer_that_returns_no_bytes_is_refused(managers: Managers,
 async def test_a_payload_that_was_tampered_with_is_a_miss_and_told(
     managers: Managers, face: Face, recorded_events: RecordedEvents, request: pytest.FixtureRequest
 ) -> None:
-    import redis  # noqa: PLC0415
+    import redis
 
     signing = face.of(managers(signing_keys=("secret",)))
     prefix = face.manager.config.key_prefix

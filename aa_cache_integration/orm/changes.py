@@ -114,8 +114,8 @@ class Ledger:
     changes: dict[str | None, ChangeSet] = field(default_factory=dict)
     pending: list[Pending] = field(default_factory=list)
     stage: Stage = Stage.OPEN
-    reached: bool = True
-    """While committing: whether it is sure that nothing could keep COMMIT from being sent."""
+    certain: bool = True
+    """While committing: whether we would know if COMMIT weren't sent, or failed."""
     committer: weakref.ReferenceType[Connection] | None = None
     """The Connection that commits."""
     opened_by: str = ""
@@ -140,7 +140,7 @@ class Ledger:
 
     def close(self) -> None:
         """Begin anew: what was collected is settled, or was rolled back."""
-        self.changes, self.pending, self.stage, self.reached, self.committer = {}, [], Stage.OPEN, True, None
+        self.changes, self.pending, self.stage, self.certain, self.committer = {}, [], Stage.OPEN, True, None
         self.opened_by, self.statement_failed = "", False
 
 

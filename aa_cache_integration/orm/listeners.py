@@ -43,8 +43,7 @@ def setup_cache_listeners() -> None:
     with _lock:
         if not _installed:
             for target, name, listener in _LISTENERS:
-                # An error handler of the application's that raises keeps SQLAlchemy from calling those behind it.
-                event.listen(target, name, listener, insert=name == "handle_error")
+                event.listen(target, name, listener)
             _installed = True
 
 
@@ -133,7 +132,8 @@ def _commit(conn: Connection) -> None:
     _announce(conn, ledger)
     ledger.committer = weakref.ref(conn)
     *_, last = conn.dispatch.commit
-    ledger.reached = last is _commit
+    first, *_ = conn.dialect.dispatch.handle_error
+    ledger.certain = last is _commit and first is _handle_error
     if conn.connection.is_detached:
         commit.abandon(ledger.pending)  # such a connection is closed without a word, and then the deadline must do
 
@@ -159,11 +159,12 @@ def _roll_back(conn: Connection, ledger: Ledger) -> None:
 def _finish(ledger: Ledger) -> None:
     """Settle a commit that is over.
 
-    Where a listener came after ours, it may have raised: then COMMIT was never sent, and no ROLLBACK either. What was written stays known
+    A listener of the commit that came after ours may have raised, so that COMMIT was never sent; an error handler that came before ours
+    may have raised, so that we weren't told that COMMIT failed. SQLAlchemy emits no ROLLBACK after either: what was written stays known
     until the transaction that follows begins with one.
     """
     if ledger.stage is Stage.COMMITTING:
-        doubtful = {} if ledger.reached else ledger.changes
+        doubtful = {} if ledger.certain else ledger.changes
         commit.settle(ledger)
         if doubtful:
             ledger.changes, ledger.stage = doubtful, Stage.FAILED

@@ -137,9 +137,10 @@ class RedisClients:
         self._asyncio: Any = redis_asyncio
         self._arguments = dict(arguments)
         self._pool_size = pool_size
-        self._by_loop: dict[asyncio.AbstractEventLoop, tuple[Any, RedisStore]] = {}
+        self._by_loop: dict[asyncio.AbstractEventLoop, Any] = {}
+        self._faces: dict[asyncio.AbstractEventLoop, RedisStore] = {}
         self._lock = threading.Lock()
-        weakref.finalize(self, _abandon_all, self._by_loop)
+        weakref.finalize(self, _abandon_all, self._by_loop)  # which must not lead back here
         given = arguments.get("connection_pool")
         self.has_asynchronous = given is None
         self.pool = given if given is not None else self._bounded_pool(redis)
@@ -182,18 +183,19 @@ class RedisClients:
     def asynchronous(self) -> RedisStore:
         """Return the face for the running event loop, with a client of its own."""
         loop = asyncio.get_running_loop()
-        found = self._by_loop.get(loop)
+        found = self._faces.get(loop)
         if found is None:
             client = self._asyncio.Redis(connection_pool=self._bounded_pool(self._asyncio))
-            found = (client, self._asynchronous_face(client))
+            found = self._asynchronous_face(client)
             with self._lock:  # loops of other threads come and go
                 self._abandon_ended()
-                self._by_loop[loop] = found
-        return found[1]
+                self._by_loop[loop], self._faces[loop] = client, found
+        return found
 
     def _abandon_ended(self) -> None:
         for loop in [loop for loop in self._by_loop if loop.is_closed()]:
-            _abandon(self._by_loop.pop(loop)[0])
+            del self._faces[loop]
+            _abandon(self._by_loop.pop(loop))
 
     def _asynchronous_face(self, client: Any) -> RedisStore:
         async def execute(*command: Any) -> Any:
@@ -218,11 +220,13 @@ class RedisClients:
 
     async def aclose(self) -> None:
         """Close the running loop's client, then what `close` closes."""
+        loop = asyncio.get_running_loop()
         with self._lock:
-            found = self._by_loop.pop(asyncio.get_running_loop(), None)
-        if found is not None:
-            await found[0].aclose()
-            await found[0].connection_pool.disconnect()
+            client = self._by_loop.pop(loop, None)
+            self._faces.pop(loop, None)
+        if client is not None:
+            await client.aclose()
+            await client.connection_pool.disconnect()
         self.close()
 
 
@@ -245,13 +249,13 @@ def _retrying(module: Any, pool: Any) -> dict[str, Any]:
     return options
 
 
-def _abandon_all(by_loop: dict[asyncio.AbstractEventLoop, tuple[Any, RedisStore]]) -> None:
+def _abandon_all(by_loop: dict[asyncio.AbstractEventLoop, Any]) -> None:
     """Close what a manager leaves behind that nobody closed.
 
-    A loop that isn't closed still watches its sockets: only it may close them, or it would mistake the next one of the same number for them.
+    A loop that isn't closed still watches its sockets: only it may close them, or it would mistake the next of the same number for them.
     """
     while by_loop:
-        loop, (client, _) = by_loop.popitem()
+        loop, client = by_loop.popitem()
         try:
             loop.call_soon_threadsafe(_close_connections, client)
         except RuntimeError:  # it is closed

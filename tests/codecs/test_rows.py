@@ -246,7 +246,7 @@ def test_one_statement_reads_many_rows_of_a_composite_key(engine: Engine) -> Non
 
 
 def test_a_database_without_row_values_gets_or_in_place_of_a_tuple_in() -> None:
-    from sqlalchemy.dialects import mssql  # noqa: PLC0415 -- for this test alone
+    from sqlalchemy.dialects import mssql
 
     dialect = mssql.dialect()
     sql = str(codec_for(Cell, dialect).statement([("a", Decimal(1)), ("b", Decimal(2))]).compile(dialect=dialect))

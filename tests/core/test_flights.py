@@ -89,7 +89,7 @@ def test_what_the_owner_does_with_its_result_is_not_seen_by_slow_waiters(manager
     late = threading.Event()
     passed = type(manager._flights._flights).__name__
     assert passed == "dict"
-    from aa_cache_integration.core.flights import ThreadGate  # noqa: PLC0415
+    from aa_cache_integration.core.flights import ThreadGate
 
     original = ThreadGate.passed
 

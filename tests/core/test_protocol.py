@@ -335,7 +335,7 @@ def test_hits_are_not_called_unchanged_when_the_store_does_not_answer(reader: Cl
 
 
 @pytest.mark.parametrize(("age", "max_age", "hit"), [(9, 10, True), (10, 10, False), (0, 0, False), (1000, -1, True), (50, None, True)])
-def test_a_value_that_is_older_than_asked_for_is_a_miss(reader: Client, age: int, max_age: int | None, hit: bool) -> None:  # noqa: FBT001
+def test_a_value_that_is_older_than_asked_for_is_a_miss(reader: Client, age: int, max_age: int | None, hit: bool) -> None:
     reader.fill(reader.lease(), ttl=-1)
     reader.passes(age)
     assert isinstance(reader.read(max_age=max_age), Hit) == hit

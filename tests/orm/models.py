@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import enum
 import uuid
@@ -196,10 +196,10 @@ class Everything(Base):
     text: Mapped[str | None]
     real: Mapped[float | None]
     yes: Mapped[bool | None]
-    day: Mapped[datetime.date | None]
-    moment: Mapped[datetime.datetime | None]
-    hour: Mapped[datetime.time | None]
-    span: Mapped[datetime.timedelta | None] = mapped_column(Interval)
+    day: Mapped[dt.date | None]
+    moment: Mapped[dt.datetime | None]
+    hour: Mapped[dt.time | None]
+    span: Mapped[dt.timedelta | None] = mapped_column(Interval)
     amount: Mapped[decimal.Decimal | None] = mapped_column(Numeric(12, 4))
     raw: Mapped[bytes | None] = mapped_column(LargeBinary)
     unique: Mapped[uuid.UUID | None]

@@ -1,8 +1,9 @@
 """Readers and writers at random, in threads and in tasks, on one database: each read is judged by its interval.
 
-A read may not be older than the newest commit that had returned before it began or that another read had shown by then, may never be of a transaction that was rolled back, and
-may not be newer than the newest commit that had begun before it ended. Pairs of rows are always written together, so two rows of one
-answer must be of one transaction, and a transaction that has a snapshot may be shown nothing else.
+A read may not be older than the newest commit that had returned before it began, or that another read, of the database itself perhaps,
+had shown by then; it may never be of a transaction that was rolled back, nor newer than the newest commit that had begun before it ended.
+Pairs of rows are always written together, so two rows of one answer must be of one transaction, and a transaction that has a snapshot may
+be shown nothing else.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import itertools
 import random
 import sqlite3
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy.engine import Engine
+
+    from aa_cache_integration.stores.base import Announcement, Making, Store
 
 PAIRS = 4
 OPERATIONS = 120
@@ -100,9 +103,9 @@ class Worker:
     random: random.Random
     name: str
 
-    def fetch(self, session: Session, pair: int) -> list[Any]:
-        """Read a pair through the cache."""
-        return self.manager.fetch_entities_sync(session, Versioned, self._idents(pair))
+    def fetch(self, session: Session, idents: list[int]) -> list[Any]:
+        """Read rows through the cache."""
+        return self.manager.fetch_entities_sync(session, Versioned, idents)
 
     def session(self, engine: Any) -> Any:
         """Open a session."""
@@ -130,16 +133,18 @@ class Worker:
         if self.random.random() < 0.2:
             self._read_in_a_snapshot(pair)
             return
+        idents = self.random.choice([self._idents(pair), self._idents(pair), self._idents(pair)[:1]])
         with self.session(self.engine) as session:
             began = next(self.history.clock)
-            found = self.fetch(session, pair)
+            direct = self.random.random() < 0.2
+            found = [session.get_one(Versioned, idents[0])] if direct else self.fetch(session, idents)
             self.history.reads.append(Read(pair, began, next(self.history.clock), [(row.name, row.version) for row in found]))
 
     def _read_in_a_snapshot(self, pair: int) -> None:
         with self.session(self.snapshots) as session:
             there = session.get_one(Versioned, 2 * pair).name
             others = self.random.randrange(3)
-            found = [row.name for _ in range(others) for row in self.fetch(session, pair)]
+            found = [row.name for _ in range(others) for row in self.fetch(session, self._idents(pair))]
             assert set(found) <= {there}, "repeatable reads"
 
     def write(self, pair: int, write: Write) -> None:
@@ -172,12 +177,12 @@ class Worker:
             session.execute(update(Versioned).where(Versioned.id.in_(idents)).values(name="rolled back"))
             nested.rollback()
         if self.random.random() < 0.3:
-            mine = self.fetch(session, pair)
+            mine = self.fetch(session, idents)
             assert [row.name for row in mine] == [write.token] * 2, "own writes"
         if self.random.random() < 0.25:
             session.rollback()
             return
-        write.versions = tuple(row.version for row in self.fetch(session, pair))
+        write.versions = tuple(row.version for row in self.fetch(session, idents))
         write.begun, write.committed = next(self.history.clock), True
         session.commit()
         write.returned = next(self.history.clock)
@@ -192,9 +197,31 @@ class AsyncWorker(Worker):
         outer.sync_session.info["outer"] = outer
         return outer.sync_session
 
-    def fetch(self, session: Session, pair: int) -> list[Any]:
-        """Read a pair through the cache."""
-        return await_only(self.manager.fetch_entities_async(session.info["outer"], Versioned, self._idents(pair)))
+    def fetch(self, session: Session, idents: list[int]) -> list[Any]:
+        """Read rows through the cache."""
+        return await_only(self.manager.fetch_entities_async(session.info["outer"], Versioned, idents))
+
+
+class Slow:
+    """A store on a slow network: between COMMIT and settle others have time to look."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def settle(self, announcement: Announcement, making: Making) -> int:
+        """Settle, but not at once."""
+        await self._store.sleep(0.002)
+        return await self._store.settle(announcement, making)
+
+
+def slow_down(manager: CacheManager) -> None:
+    """Put a manager on a slow network."""
+    built = manager._store()
+    faces: dict[str, Any] = {"blocking": Slow(built.blocking), "asynchronous": lambda: Slow(built.asynchronous())}
+    manager._built = replace(built, **faces)
 
 
 def fast(engine: Engine) -> None:
@@ -218,7 +245,7 @@ def in_threads(history: History, manager: CacheManager, url: str, registry: Cach
 
 
 async def in_tasks(
-    history: History, manager: CacheManager, url: str, registry: CacheRegistry, seed: int, others: list[threading.Thread]
+    history: History, manager: CacheManager, url: str, registry: CacheRegistry, others: list[threading.Thread], seed: int
 ) -> None:
     engines = [create_async_engine(url), create_async_engine(url)]
     for engine in engines:
@@ -252,10 +279,11 @@ def test_every_read_is_one_that_the_database_could_have_answered(
         session.commit()
     engine.dispose()
     manager, registry, history = CacheManager(CacheConfig(**cache_options)), CacheRegistry.from_mapping({}), History()
+    slow_down(manager)
     threads = in_threads(history, manager, f"sqlite:///{file}", registry, seed)
     for thread in threads:
         thread.start()
-    asyncio.run(in_tasks(history, manager, f"sqlite+aiosqlite:///{file}", registry, seed, threads))
+    asyncio.run(in_tasks(history, manager, f"sqlite+aiosqlite:///{file}", registry, threads, seed))
     assert history.errors == []
     assert history.violations() == []
     told = {name: sum(event.name == name for event in recorded_events) for name in ("cache.hit", "cache.fill", "cache.invalidate")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import decimal
 import threading
 import uuid
@@ -19,6 +19,7 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.util import greenlet_spawn
 
 from aa_cache_integration import IdentityError, ModelError
+from aa_cache_integration.config import ModelConfig
 from tests.orm.models import Cat, Colour, Dog, Engineer, Everything, Line, Order, Person, Pet, Price, Product, Tag
 from tests.orm.world import World, begin_recipe, on_each_store, only_async, only_sync, stored
 
@@ -92,10 +93,10 @@ def test_the_database_and_the_cache_give_the_same_of_every_type(world: World) ->
         "text": "ünï\0code",
         "real": 0.1,
         "yes": True,
-        "day": datetime.date(2024, 2, 29),
-        "moment": datetime.datetime(2024, 2, 29, 1, 2, 3, 456789),  # noqa: DTZ001 - as SQLite keeps it
-        "hour": datetime.time(1, 2, 3, 4),
-        "span": datetime.timedelta(days=3, microseconds=1),
+        "day": dt.date(2024, 2, 29),
+        "moment": dt.datetime(2024, 2, 29, 1, 2, 3, 456789),  # noqa: DTZ001 - as SQLite keeps it
+        "hour": dt.time(1, 2, 3, 4),
+        "span": dt.timedelta(days=3, microseconds=1),
         "amount": decimal.Decimal("12345678.1230"),
         "raw": b"\0\xff",
         "unique": uuid.uuid4(),
@@ -436,8 +437,6 @@ def test_a_row_that_reads_an_untracked_table_isnt_cached(world: World) -> None:
 
 
 def test_a_view_that_depends_on_tables_is_renewed_with_them(world: World) -> None:
-    from aa_cache_integration.config import ModelConfig
-
     world.manager = world.cache(models={"tags": ModelConfig(depends_on=("products",))})
     world.add(Tag(id=1, name="x"))
     world.read(Tag, 1)
@@ -451,8 +450,6 @@ def test_a_view_that_depends_on_tables_is_renewed_with_them(world: World) -> Non
 
 
 def test_what_a_trigger_changes_is_renewed_with_its_cause(world: World) -> None:
-    from aa_cache_integration.config import ModelConfig
-
     world.manager = world.cache(models={"products": ModelConfig(also_changes=("tags",))})
     world.add(Tag(id=1, name="x"))
     world.read(Tag, 1)

@@ -269,7 +269,7 @@ def test_each_commit_of_one_connection_is_announced_and_settled_by_what_follows(
 
 @pytest.mark.parametrize("word", ["COMMIT", " commit;", "END TRANSACTION"])
 @pytest.mark.parametrize("as_text", [True, False])
-def test_a_commit_as_text_is_a_commit(cached: World, word: str, as_text: bool) -> None:
+def test_a_commit_as_text_is_a_commit(cached: World, word: str, *, as_text: bool) -> None:
     standing: list[set[str]] = []
 
     @event.listens_for(cached.engine, "before_cursor_execute")

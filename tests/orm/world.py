@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 from sqlalchemy import create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -212,8 +213,6 @@ def stored(manager: CacheManager) -> dict[str, bytes]:
     if manager.config.backend == "dogpile.cache.memory":
         slots = manager._store().blocking._slots  # type: ignore[attr-defined]
         return {key: raw for key, (raw, _) in slots._entries.items()}
-    import redis
-
     with redis.Redis(host=manager.config.arguments["host"], port=manager.config.arguments["port"]) as client:
         keys = client.keys(f"{manager.config.key_prefix}*")
         return {key.decode(): client.get(key) or b"" for key in keys}

@@ -171,8 +171,8 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
 
 def test_threads_that_step_at_once_see_whole_steps() -> None:
     """Two records renewed in one step always bear tokens of one step."""
-    from aa_cache_integration.stores.base import Announcement, Making  # noqa: PLC0415
-    from aa_cache_integration.stores.locked import LockedStore  # noqa: PLC0415
+    from aa_cache_integration.stores.base import Announcement, Making
+    from aa_cache_integration.stores.locked import LockedStore
 
     store = LockedStore(MemorySlots(None, 60_000), lambda _: None)
     stop = threading.Event()
