@@ -169,7 +169,7 @@ class Operations:
         Args:
             plan: Its cell and records.
             model_class: The class that is asked for.
-            codec: The codec of its rows, where the caller has it.
+            codec: The codec of its rows, for a caller that wants whole rows alone.
         """
 
         def decode(value: Value) -> Any:
@@ -198,7 +198,9 @@ class Operations:
             SerializationError: The bytes aren't usable.
         """
         if not self.own_form:
-            return (codec or codec_for(model_class)).decode(payload, model_class)
+            if codec is not None:
+                return codec.decode(payload, model_class, whole=True)
+            return codec_for(model_class).decode(payload, model_class)
         try:
             entity = (self._config.deserializer or default_deserializer)(payload, model_class)
         except Exception as error:

@@ -59,6 +59,26 @@ class Planner:
             found = self._models[table] = declared.get(table) or next(globs, _UNDECLARED)
         return found
 
+    def also_changed(self, tables: Iterable[str]) -> set[str]:
+        """Return the tables and all that the database is declared to change with them, over any depth."""
+        found = set(tables)
+        waiting = list(found)
+        while waiting:
+            caused = set(self.model(waiting.pop()).also_changes) - found
+            found |= caused
+            waiting.extend(caused)
+        return found
+
+    def depends_on(self, tables: Iterable[str]) -> tuple[str, ...]:
+        """Return the tables and, for those that are views, all that they are declared to read, over any depth."""
+        found = dict.fromkeys(tables)
+        waiting = list(found)
+        while waiting:
+            read = [table for table in self.model(waiting.pop()).depends_on if table not in found]
+            found.update(dict.fromkeys(read))
+            waiting.extend(read)
+        return tuple(found)
+
     def untracked(self, table: str) -> bool:
         """Whether a table's writes aren't announced, so that nothing of it can be cached."""
         found = self._untracked.get(table)
@@ -77,7 +97,7 @@ class Planner:
         keys = self.keys(group)
         _check_name("key", key)
         codecs = [codec_for(model_class) for model_class in model_classes]
-        tables = self._read_with(table for codec in codecs for table in (*codec.tables, *codec.read_tables))
+        tables = self.depends_on(table for codec in codecs for table in (*codec.tables, *codec.read_tables))
         records = (*keys.namespaces, *(keys.rows(table) for table in tables))
         model = codecs[0].table if codecs else None
         return Plan(keys.plain(key), records, len(records), model, keys.group)
@@ -109,7 +129,8 @@ class Planner:
             name: A name of the application's own for the cell, in place of the table.
         """
         keys = self.keys(group)
-        others = self._read_with(codec.read_tables, also=codec.tables)
+        read = self.depends_on((*codec.tables, *codec.read_tables))
+        others = [table for table in read if table not in codec.tables or table in codec.read_tables]
         rows = tuple(keys.rows(table) for table in codec.tables)
         records = (*keys.namespaces, *(keys.bulk(table) for table in codec.tables), *(keys.rows(table) for table in others))
         cell = keys.entity(name or codec.table, ident, vary)
@@ -132,15 +153,12 @@ class Planner:
         ident = identity_of(mapper, entity_id)
         return self.keys(group).entity(model_name if mapper is None else base_table_name(mapper), ident)
 
-    def _read_with(self, tables: Iterable[str], also: Iterable[str] = ()) -> tuple[str, ...]:
-        """Return the tables and, for those that are views, what they are declared to read."""
-        named = dict.fromkeys(tables)
-        views = [table for table in (*named, *also) if self.model(table).depends_on]
-        for table in views:
-            named.update(dict.fromkeys(self.model(table).depends_on))
-        return tuple(named)
-
 
 def _check_name(argument: str, name: object) -> None:
-    if not isinstance(name, str):
+    if isinstance(name, str):
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise IdentityError(f"{argument} {name!r} has no UTF-8 form, so it can't be part of a key") from error
+    else:
         raise IdentityError(f"{argument} must be a string, not {name!r} ({type(name).__name__})")

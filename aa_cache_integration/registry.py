@@ -123,11 +123,12 @@ class CacheRegistry:
 
     def reload(self) -> Settings:
         """Close what was built and read the settings anew (a notebook's cell that is run again, a test)."""
+        settings = self._load()  # first: what can't be loaded changes nothing, and commits meanwhile are told as before
         with self._lock:
             taken = self._taken()
-            self._settings = self._hooks = None
+            self._settings, self._hooks = settings, None
         _close(taken)
-        return self.load()
+        return settings
 
     def __getitem__(self, alias: str) -> CacheManager:
         """Return the manager of an alias, always the same one.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Label, and_, false, or_, select, tuple_
+from sqlalchemy import Label, and_, false, or_, select, tuple_
 from sqlalchemy.sql.expression import Join, TableClause
 from sqlalchemy.util import immutabledict
 
@@ -122,17 +123,20 @@ def where_identities(columns: Sequence[ColumnElement[Any]], identities: Sequence
     )
 
 
-def tables_read(expressions: Iterable[ColumnElement[Any]], dialect: Dialect) -> frozenset[str]:
-    """Return the names of the tables that SQL expressions read, by compiling them and seeing which are rendered."""
-    computed = [expression for expression in expressions if not isinstance(expression, Column)]
-    seen: set[str] = set()
-    if computed:
-        base: Any = dialect.statement_compiler
+def tables_read(statement: Select[Any], own: Sequence[str], dialect: Dialect) -> tuple[str, ...]:
+    """Return the names of the tables that the column expressions of `select_rows` read, by compiling it and seeing what is rendered.
 
-        class Collector(base):  # type: ignore[misc] # the dialect chooses the compiler
-            def visit_table(self, table: TableClause, *args: Any, **options: Any) -> str:
-                seen.add(table.fullname)
-                return str(super().visit_table(table, *args, **options))
+    The hierarchy's own tables stand once each behind FROM; one that is rendered more often is read by an expression as well.
+    """
+    base: Any = dialect.statement_compiler
+    seen: Counter[str] = Counter()
 
-        Collector(dialect, select(*computed))
-    return frozenset(seen)
+    class Collector(base):  # type: ignore[misc] # the dialect chooses the compiler
+        def visit_table(self, table: TableClause, *args: Any, **options: Any) -> str:
+            if options.get("asfrom") or options.get("ashint"):
+                seen[table.fullname] += 1
+            return str(super().visit_table(table, *args, **options))
+
+    Collector(dialect, statement)
+    seen.subtract(own)
+    return tuple(sorted(table for table, times in seen.items() if times > 0))

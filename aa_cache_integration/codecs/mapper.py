@@ -86,7 +86,7 @@ class EntityCodec:
     tables: tuple[str, ...]
     """All tables of the hierarchy."""
     read_tables: tuple[str, ...]
-    """Other tables, which column expressions read."""
+    """Tables that column expressions read: others, and those of the hierarchy of which they read other rows."""
     volatile: bool
     """Whether a column expression's value isn't the rows' alone (``now()``, ``random()``): such rows can't be cached."""
     fingerprint: str
@@ -116,7 +116,7 @@ class EntityCodec:
         self._discriminator = None if discriminator is None else self._place(plan, discriminator, root)
         layouts = {mapper: _layout_of(mapper, plan, self.dialect_name) for mapper in members}
         self._statement = select_rows(root, plan.columns)
-        self.read_tables = tuple(sorted(tables_read([column for column, _ in plan.columns], dialect) - set(self.tables)))
+        self.read_tables = tables_read(self._statement, self.tables, dialect)
         self.volatile = is_volatile([column for column, _ in plan.columns])
         self._by_mapper = layouts
         self._by_digest = {layout.digest: layout for layout in layouts.values()}
@@ -200,8 +200,13 @@ class EntityCodec:
             return self._seal(_FAST, layout, fast)
         return self._seal(_TAGGED, layout, layout.write_tagged(stored))
 
-    def decode(self, data: bytes, model_class: type[T]) -> T | None:
+    def decode(self, data: bytes, model_class: type[T], *, whole: bool = False) -> T | None:
         """Return a detached instance with identity; None: the row isn't a ``model_class``.
+
+        Args:
+            data: The payload.
+            model_class: The class that is asked for.
+            whole: Refuse the payload of an instance that wasn't loaded as a whole.
 
         Raises:
             SerializationError: The payload is foreign, damaged, or of another version of the models.
@@ -210,6 +215,8 @@ class EntityCodec:
         if not issubclass(layout.mapper.class_, model_class):
             return None
         loaded = self._load(layout, body, form)
+        if whole and len(loaded.values) < len(layout.cells):
+            raise SerializationError(f"only a part of this {layout.class_name} was cached")
         instance: T = detached(loaded.mapper, loaded.values, loaded.identity, complete=loaded.complete)
         return instance
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Mapper
 
-__all__ = ("class_name", "find_class", "find_mapper", "mapper_of_table", "remember")
+__all__ = ("class_name", "find_class", "find_mapper", "mapper_of_table", "mappers_with", "remember")
 
 _by_table: weakref.WeakValueDictionary[str, Mapper[Any]] = weakref.WeakValueDictionary()
 _by_name: weakref.WeakValueDictionary[str, type[Any]] = weakref.WeakValueDictionary()
@@ -57,6 +57,11 @@ def mapper_of_table(table: Any) -> Mapper[Any] | None:
     found = [mapper for mapper in _mappers() if mapper.local_table is table and _is_mapped(mapper)]
     tops = [mapper for mapper in found if not any(other is not mapper and mapper.isa(other) for other in found)]
     return min(tops, key=lambda mapper: class_name(mapper.class_)) if tops else None
+
+
+def mappers_with(table: Any) -> tuple[Mapper[Any], ...]:
+    """Return every mapper whose instances have values from this very table."""
+    return tuple(mapper for mapper in _mappers() if table in mapper.tables and _is_mapped(mapper))
 
 
 def _key_shape(mapper: Mapper[Any]) -> tuple[tuple[str, str], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.sql import visitors
-from sqlalchemy.sql.elements import BindParameter, TextClause
+from sqlalchemy.sql.elements import BindParameter, ColumnClause, TextClause
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.schema import Column
 
@@ -40,8 +40,8 @@ def _calls(expression: ColumnElement[Any]) -> bool:
             return True
         if isinstance(element, BindParameter) and isinstance(element.value, str) and element.value.lower() == "now":
             return True  # SQLite: date('now')
-        if isinstance(element, TextClause) and any(name in element.text.lower() for name in _VOLATILE):
-            return True
+        if isinstance(element, TextClause) or (isinstance(element, ColumnClause) and element.is_literal):
+            return True  # it may call anything, and read tables that nobody knows
     return False
 
 

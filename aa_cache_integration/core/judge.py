@@ -127,7 +127,7 @@ def _least(plan: Plan, kind: bytes) -> int:
 def _changed_since(filled: int, records: Iterable[bytes | None]) -> bool:
     """Whether a table was written since: for an empty list that was put without a lookup, so that nobody knew what tables it is of.
 
-    A record that nobody has made yet belongs to a table that nobody has written.
+    A record that isn't there belongs to a table that nobody has written, or was evicted before the list was.
     """
     parsed = (envelope.parse_record(raw) for raw in records)
     return any(record is not None and (record.intents or record.changed >= filled) for record in parsed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import time
@@ -260,6 +261,9 @@ class Protocol:
             raise
         self._state.clock.learn(now)
         self._state.debts.forgive(announcement)
+        if self._state.debts:
+            with contextlib.suppress(StoreUnavailableError):
+                await self._pay_debts()  # a process that never reads pays too
         return envelope.stamped(token, now)
 
     async def withdraw(self, announcement: Announcement) -> None:

@@ -26,10 +26,10 @@ _lock = threading.RLock()
 
 
 class _Private:
-    """The namespace of a database that nobody else can reach: one for the engine, or for each of its threads."""
+    """The namespace of a database that no other process can reach: one for those who share it, or for each thread of an engine."""
 
-    def __init__(self, *, per_thread: bool) -> None:
-        self._engine = new_token()
+    def __init__(self, name: str, *, per_thread: bool) -> None:
+        self._engine = name
         self._thread = threading.local() if per_thread else None
 
     def name(self) -> str:
@@ -102,7 +102,7 @@ def bind(
         if primary is None:
             raise BindError(f"replica_of={_masked(root_engine(replica_of).url)}: bind that engine first")
         bind_group = primary.bind_group if bind_group is None else bind_group
-    private = _Private(per_thread=isinstance(root.pool, SingletonThreadPool)) if _is_in_memory(root.url) else None
+    private = _private(root) if _is_in_memory(root.url) else None
     own = "" if private is not None or same_database or replica_of is not None or not _has_own_creator(root) else new_token()
     with _lock:
         if not (same_database or replica_of is not None or private is not None or own):
@@ -160,12 +160,25 @@ def bind_by_option(engine: Engine) -> None:
         bind(engine, options["bind_group"])
 
 
+_PROCESS = new_token()
+
+
+def _private(engine: Engine) -> _Private:
+    if _is_shared(engine.url):  # by name, within this process
+        return _Private(f"{_PROCESS}-{engine.url.database}", per_thread=False)
+    return _Private(new_token(), per_thread=isinstance(engine.pool, SingletonThreadPool))
+
+
 def _is_in_memory(url: URL) -> bool:
     """Whether only this engine can reach the database (DESIGN 3.5)."""
     database = url.database or ":memory:"
-    shared = "cache=shared" in database or url.query.get("cache") == "shared"
     in_memory = ":memory:" in database or "mode=memory" in database or url.query.get("mode") == "memory"
-    return url.get_backend_name() == "sqlite" and in_memory and not shared
+    return url.get_backend_name() == "sqlite" and in_memory
+
+
+def _is_shared(url: URL) -> bool:
+    """Whether an in-memory database is shared by the engines of this process that name it."""
+    return "cache=shared" in (url.database or "") or url.query.get("cache") == "shared"
 
 
 def _has_own_creator(engine: Engine) -> bool:

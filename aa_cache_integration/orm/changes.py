@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,21 @@ if TYPE_CHECKING:
     from aa_cache_integration.manager import CacheManager
     from aa_cache_integration.planner import Planner
 
-__all__ = ("ChangeSet", "Ledger", "Pending", "Stage", "Write", "ledger_of")
+__all__ = ("ChangeSet", "Ledger", "Pending", "Stage", "Write", "enter_unit_of_work", "in_unit_of_work", "ledger_of")
 
 _INFO = "aa_cache_integration"
+
+_flushing: ContextVar[bool] = ContextVar("aa_cache_flushing", default=False)
+
+
+def enter_unit_of_work(*, entered: bool) -> None:
+    """Tell that a session's flush begins in this context, or is over."""
+    _flushing.set(entered)
+
+
+def in_unit_of_work() -> bool:
+    """Whether a session flushes in this context, so that keys are spelled as the database gave them."""
+    return _flushing.get()
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,8 @@ class Write:
     """Rows that are changed or deleted, by the base table of their mapper."""
     unknown: bool = False
     """Whether it may write anything."""
+    session_state: bool = False
+    """Whether it changes what the connection sees: ``SET``, ``USE``, ``ATTACH``, ``CREATE TEMP``."""
     control: str = ""
     """The word of a statement that writes nothing but may begin or end a transaction: ``commit``, ``savepoint``, ``release``."""
 
@@ -56,9 +71,9 @@ class ChangeSet:
         for table, idents in write.entities.items():
             self.entities.setdefault(table, set()).update(idents)
 
-    def touches(self, tables: Iterable[str]) -> bool:
-        """Whether it holds a write to one of the tables."""
-        return self.unknown or not self.tables.isdisjoint(tables)
+    def touches(self, tables: Iterable[str], planner: Planner) -> bool:
+        """Whether it holds a write to one of the tables, or to one that changes them by itself."""
+        return self.unknown or not planner.also_changed(self.tables).isdisjoint(tables)
 
     def announcement(self, planner: Planner, group: str | None, bulk_threshold: int) -> Announcement | None:
         """Return the cells and records of one manager that this changes; ``None`` for none (DESIGN 5.2)."""
@@ -81,7 +96,7 @@ class ChangeSet:
 
     def _tracked(self, planner: Planner) -> tuple[set[str], set[str]]:
         """Return the written and the bulk-written tables that are tracked, with those that the database changes by itself."""
-        caused = {other for table in self.tables for other in planner.model(table).also_changes}
+        caused = planner.also_changed(self.tables) - self.tables
         written = {table for table in self.tables | caused if not planner.untracked(table)}
         return written, {table for table in self.bulk | caused if table in written}
 
@@ -116,6 +131,8 @@ class Ledger:
     stage: Stage = Stage.OPEN
     certain: bool = True
     """While committing: whether we would know if COMMIT weren't sent, or failed."""
+    session_state: bool = False
+    """Whether the connection may see other rows than its fellows under the same names, until it goes back to the pool."""
     committer: weakref.ReferenceType[Connection] | None = None
     """The Connection that commits."""
     opened_by: str = ""
@@ -133,10 +150,10 @@ class Ledger:
         for group in groups:
             self.changes.setdefault(group, ChangeSet()).add(write)
 
-    def touches(self, tables: Iterable[str]) -> bool:
+    def touches(self, tables: Iterable[str], planner: Planner) -> bool:
         """Whether the open transaction has written to one of the tables."""
         tables = tuple(tables)
-        return any(changes.touches(tables) for changes in self.changes.values())
+        return any(changes.touches(tables, planner) for changes in self.changes.values())
 
     def close(self) -> None:
         """Begin anew: what was collected is settled, or was rolled back."""

@@ -16,7 +16,7 @@ from aa_cache_integration.exceptions import BindError, MissingDependencyError
 from aa_cache_integration.orm.routing import connect, route, sees_uncommitted, warn_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Select
     from sqlalchemy.engine import Connection, Engine
@@ -104,7 +104,7 @@ class _Fetch:
         codec = self._codec
         idents = [identity_text(values, codec.mapper) for values in wanted]
         unique = dict(zip(idents, wanted, strict=True))
-        way = self._way = await self._database.run(route, codec.mapper, codec.all_rows, self._tables())
+        way = self._way = await self._database.run(route, codec.mapper, codec.all_rows, self._is_dirty)
         codec = self._codec = codec_for(self._model_class, way.dialect)
         reason = self._bypass(way)
         if reason:
@@ -117,9 +117,10 @@ class _Fetch:
         return self._answers(idents, outcomes, payloads)
 
     def _tables(self) -> tuple[str, ...]:
-        planner = self._operations.planner
-        tables = (*self._codec.tables, *self._codec.read_tables)
-        return (*tables, *(other for table in tables for other in planner.model(table).depends_on))
+        return self._operations.planner.depends_on((*self._codec.tables, *self._codec.read_tables))
+
+    def _is_dirty(self, connection: Connection) -> bool:
+        return sees_uncommitted(connection, self._tables(), self._operations.planner)
 
     def _bypass(self, way: Route) -> str:
         """Return why the cache isn't asked.
@@ -214,7 +215,11 @@ class _Fetch:
                 found[ident] = self._payload(row)
             else:
                 strangers.append(self._payload(row))
-        if strangers:
+        # Of several text keys, one row may be the answer to two spellings.
+        doubtful = (
+            len(found) > 1 and None in found.values() and any(isinstance(value, str) for values in wanted.values() for value in values)
+        )
+        if strangers or doubtful:
             await self._respell(wanted, found, strangers)
         return found
 
@@ -232,7 +237,7 @@ class _Fetch:
             found[ident] = self._payload(rows[0]) if rows else None
 
     async def _select(self, wanted: list[tuple[Any, ...]]) -> Sequence[Row]:
-        rows, committed = await self._database.run(_select, self._way.bind, self._codec.statement(wanted), self._tables())
+        rows, committed = await self._database.run(_select, self._way.bind, self._codec.statement(wanted), self._is_dirty)
         self._fit = self._fit and committed
         return rows
 
@@ -271,8 +276,10 @@ def _grants(outcomes: Mapping[tuple[str, ...], Hit | Miss | Bypass]) -> list[tup
     return [(ident, outcome.grant) for ident, outcome in outcomes.items() if isinstance(outcome, Miss)]
 
 
-def _select(session: Session, bind: Engine | Connection, statement: Select[Any], tables: Iterable[str]) -> tuple[Sequence[Row], bool]:
+def _select(
+    session: Session, bind: Engine | Connection, statement: Select[Any], is_dirty: Callable[[Connection], bool]
+) -> tuple[Sequence[Row], bool]:
     """Return the rows, and whether all of them were committed."""
     connection = connect(session, bind)
     rows = connection.execute(statement).all()
-    return rows, not sees_uncommitted(connection, tables)
+    return rows, not is_dirty(connection)

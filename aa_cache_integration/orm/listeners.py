@@ -13,7 +13,7 @@ from sqlalchemy.pool import Pool
 
 from aa_cache_integration.manager import live_managers
 from aa_cache_integration.orm import autocommit, binding, commit
-from aa_cache_integration.orm.changes import Ledger, Stage, ledger_of
+from aa_cache_integration.orm.changes import Ledger, Stage, enter_unit_of_work, ledger_of
 from aa_cache_integration.orm.tables import written_by
 from aa_cache_integration.registry import registries
 
@@ -98,6 +98,8 @@ def _before_cursor_execute(
             _announce(conn, ledger)
             setattr(context, _STATEMENT, _COMMITS)
         return
+    if write.session_state:
+        ledger.session_state = True
     if not (write.unknown or write.tables):
         return
     groups = binding.groups_written(conn)
@@ -217,6 +219,7 @@ def _fail(ledger: Ledger) -> None:
 
 def _checkin(_dbapi_connection: Any, record: Any) -> None:
     ledger = ledger_of(record.info)
+    ledger.session_state = False
     if ledger.is_orphan:
         return  # the connection's next `begin` settles
     _finish(ledger)
@@ -226,11 +229,24 @@ def _checkin(_dbapi_connection: Any, record: Any) -> None:
 
 def _invalidate(_dbapi_connection: Any, record: Any, _exception: BaseException | None) -> None:
     ledger = ledger_of(record.info)
+    ledger.session_state = False
     commit.abandon(ledger.pending)
     ledger.close()
 
 
 # The session
+
+
+def _before_flush(_session: Session, _context: Any, _instances: Any) -> None:
+    enter_unit_of_work(entered=True)
+
+
+def _after_flush(_session: Session, _context: Any) -> None:
+    enter_unit_of_work(entered=False)
+
+
+def _after_soft_rollback(_session: Session, _transaction: Any) -> None:
+    enter_unit_of_work(entered=False)  # a flush that failed has no other end
 
 
 def _after_begin(session: Session, _transaction: Any, connection: Connection) -> None:
@@ -259,6 +275,9 @@ _LISTENERS: tuple[tuple[Any, str, Any], ...] = (
     (Engine, "handle_error", _handle_error),
     (Pool, "checkin", _checkin),
     (Pool, "invalidate", _invalidate),
+    (Session, "before_flush", _before_flush),
+    (Session, "after_flush", _after_flush),
+    (Session, "after_soft_rollback", _after_soft_rollback),
     (Session, "after_begin", _after_begin),
     (Session, "after_commit", _after_commit),
     (Session, "after_transaction_end", _after_transaction_end),

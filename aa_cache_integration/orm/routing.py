@@ -14,11 +14,13 @@ from aa_cache_integration.orm.autocommit import in_transaction
 from aa_cache_integration.orm.changes import ledger_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from sqlalchemy.engine import Dialect, Engine
     from sqlalchemy.orm import Mapper, Session
     from sqlalchemy.sql.elements import ClauseElement
+
+    from aa_cache_integration.planner import Planner
 
 __all__ = ("Route", "connect", "route", "sees_uncommitted", "warn_once")
 
@@ -42,14 +44,14 @@ class Route:
     """Why it must go to the database and fill nothing; ``""``: the cache may serve it."""
 
 
-def route(session: Session, mapper: Mapper[Any], clause: ClauseElement, tables: Iterable[str]) -> Route:
+def route(session: Session, mapper: Mapper[Any], clause: ClauseElement, is_dirty: Callable[[Connection], bool]) -> Route:
     """Decide about a read in a session, after flushing what is pending, as a query would.
 
     Args:
         session: The session.
         mapper: What is read.
         clause: The statement that would read it; an application's ``get_bind`` may look at it.
-        tables: All tables that the read depends on.
+        is_dirty: Whether a connection's open transaction has written to what the read depends on.
     """
     session._autoflush()  # noqa: SLF001 - what Query calls; honours autoflush=False, no_autoflush and a flush under way
     bind = session.get_bind(mapper=mapper, clause=clause)
@@ -63,7 +65,7 @@ def route(session: Session, mapper: Mapper[Any], clause: ClauseElement, tables: 
     found = binding.binding_of(engine.dialect, options)
     if found is None:
         return Route(engine.dialect, bind, bypass="ignored engine" if binding.is_ignored(engine.dialect) else "engine not bound")
-    reason = _reason(session, bind, options, open_connections, tables)
+    reason = _reason(session, bind, options, open_connections, is_dirty)
     vary = found.own
     if found.vary is not None and not reason:
         vary += repr(found.vary(connect(session, bind)))
@@ -75,23 +77,28 @@ def connect(session: Session, bind: Engine | Connection) -> Connection:
     return session.connection(bind_arguments={"bind": bind})
 
 
-def sees_uncommitted(conn: Connection, tables: Iterable[str]) -> bool:
+def sees_uncommitted(conn: Connection, tables: Iterable[str], planner: Planner) -> bool:
     """Whether somebody's open transaction on this database connection has written to one of the tables.
 
     Not the session's own alone: several sessions may share one database connection, as in memory.
     """
-    return ledger_of(conn.info).touches(tables)
+    return ledger_of(conn.info).touches(tables, planner)
 
 
 def _reason(
-    session: Session, bind: Engine | Connection, options: dict[str, Any], connections: list[Connection], tables: Iterable[str]
+    session: Session,
+    bind: Engine | Connection,
+    options: dict[str, Any],
+    connections: list[Connection],
+    is_dirty: Callable[[Connection], bool],
 ) -> str:
     """Return why the database must be asked; ``""`` when it needn't."""
     engine = bind.engine
     if options.get("schema_translate_map"):
         return "schema translation"
-    tables = tuple(tables)
-    if any(sees_uncommitted(conn, tables) for conn in connections):
+    if any(ledger_of(conn.info).session_state for conn in connections):
+        return "session state"
+    if any(is_dirty(conn) for conn in connections):
         return "own writes"
     level = options.get("isolation_level") or getattr(engine.dialect, "_on_connect_isolation_level", None)
     if engine.dialect.name == "sqlite":

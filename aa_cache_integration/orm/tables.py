@@ -20,15 +20,16 @@ from sqlalchemy.sql.elements import (
     SavepointClause,
     TextClause,
 )
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.schema import Column
-from sqlalchemy.sql.selectable import TextualSelect
+from sqlalchemy.sql.selectable import SelectBase, TextualSelect
 
 from aa_cache_integration.codecs.family import root_of
 from aa_cache_integration.codecs.identity import base_table_name, identity_of
-from aa_cache_integration.codecs.registered import mapper_of_table
+from aa_cache_integration.codecs.registered import mapper_of_table, mappers_with
 from aa_cache_integration.exceptions import IdentityError
 from aa_cache_integration.orm.autocommit import leading_word
-from aa_cache_integration.orm.changes import Write
+from aa_cache_integration.orm.changes import Write, in_unit_of_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,7 +43,7 @@ __all__ = ("written_by",)
 
 _NOTHING = Write()
 _UNKNOWN = Write(unknown=True)
-_READING_WORDS = frozenset({"select", "values", "show", "pragma", "describe", "desc", "set", "use", "begin", "start", "rollback"})
+_READING_WORDS = frozenset({"select", "values", "show", "pragma", "describe", "desc", "begin", "start", "rollback"})
 """What a text statement begins with when it writes no row. ``SELECT … INTO`` and ``EXPLAIN ANALYZE`` aren't told from what they hold."""
 _SELECT_INTO = re.compile(r"\binto\b", re.IGNORECASE)
 _CONTROLLING_WORDS = {
@@ -51,6 +52,13 @@ _CONTROLLING_WORDS = {
     "savepoint": Write(control="savepoint"),
     "release": Write(control="release"),
 }
+
+
+_STATE_WORDS = frozenset({"set", "use", "attach", "detach", "reset", "discard"})
+_MAKES_TEMPORARY = re.compile(r"\s*create\s+(?:or\s+replace\s+)?(?:local\s+|global\s+)?temp", re.IGNORECASE)
+_SESSION_STATE = Write(session_state=True)
+"""After these a connection may see other rows than its fellows under the same names (DESIGN 3.5)."""
+_TEMPORARY = Write(unknown=True, session_state=True)
 
 
 @dataclass(frozen=True)
@@ -79,13 +87,13 @@ def written_by(context: ExecutionContext, statement: str) -> Write:
         statement: Its text.
     """
     if context.isddl:  # type: ignore[attr-defined]
-        return _UNKNOWN
+        return _TEMPORARY if _MAKES_TEMPORARY.match(statement) else _UNKNOWN
     compiled: Any = context.compiled
     if compiled is None or isinstance(compiled.statement, TextClause):
         return _written_by_text(statement)
     form = _forms.get(compiled)
     if form is None:
-        form = _forms[compiled] = _form_of(compiled)
+        form = _forms[compiled] = _form_of(compiled, statement)
     write = form.write
     if form.flushed is not None and _is_flush(context, form.flushed):
         write = _exact(form, form.flushed, context.compiled_parameters)  # type: ignore[attr-defined]
@@ -98,19 +106,23 @@ def _written_by_text(statement: str) -> Write:
     more = statement.rstrip().rstrip(";").count(";")
     if not more and word in _CONTROLLING_WORDS:
         return _CONTROLLING_WORDS[word]
+    if _MAKES_TEMPORARY.match(statement):
+        return _TEMPORARY
+    if not more and (word in _STATE_WORDS or (word == "pragma" and "=" in statement)):
+        return _SESSION_STATE
     if more or word not in _READING_WORDS or (word == "select" and _SELECT_INTO.search(statement)):
         return _UNKNOWN
     return _NOTHING
 
 
-def _form_of(compiled: SQLCompiler) -> _Form:
+def _form_of(compiled: SQLCompiler, statement: str) -> _Form:
     if isinstance(compiled.statement, (SavepointClause, ReleaseSavepointClause)):
         return _Form(_CONTROLLING_WORDS["savepoint" if isinstance(compiled.statement, SavepointClause) else "release"])
     if any(not _only_reads(text) for text in _texts_in(compiled)):
         return _Form(_UNKNOWN)
     written = list(_dml_in(compiled))
-    if not written:
-        return _Form(_NOTHING)
+    if not written:  # a construct of the application's own is told by its text
+        return _Form(_NOTHING if isinstance(compiled.statement, (SelectBase, FunctionElement)) else _written_by_text(statement))
     tables: dict[Table, None] = {}
     bulk: dict[Table, None] = {}
     for element, main in written:
@@ -225,8 +237,8 @@ def _translated(write: Write, tables: Iterable[Table], schemas: Mapping[str | No
 def _exact_form(compiled: SQLCompiler, element: Any, form: _Form) -> _Form:
     """Return the form of a flush's own statement: an UPDATE or DELETE whose WHERE names the row by its primary key, or an INSERT."""
     mapper = mapper_of_table(element.table)
-    if mapper is None:
-        return form
+    if mapper is None or len({root_of(other) for other in mappers_with(element.table)}) > 1:
+        return form  # the same rows have several cells, of which one mapper knows its own
     if compiled.isinsert:  # a flush inserts into the tables of one hierarchy together, so it adds to no instance that exists already
         known = not form.write.bulk or _replaces(element.table) or element._prefixes or element._post_values_clause is not None  # noqa: SLF001
         return form if known else replace(form, flushed=mapper)
@@ -235,7 +247,9 @@ def _exact_form(compiled: SQLCompiler, element: Any, form: _Form) -> _Form:
     if _replaces(element.table) or not columns or any(column not in named for column in columns):
         return form
     keys = tuple(named[column] for column in columns)
-    return replace(form, flushed=mapper, keys=keys, exact_bulk=form.write.bulk - {element.table.fullname})
+    # A rule of the table on itself changes other rows of it than the one that is named.
+    caused = _changed_by_the_database(element.table, None if element.is_delete else _set_by(compiled, element))
+    return replace(form, flushed=mapper, keys=keys, exact_bulk=frozenset(table.fullname for table in caused))
 
 
 def _fixed_by(criteria: Iterable[ColumnElement[Any]], compiled: SQLCompiler, table: Table) -> Iterator[tuple[Column[Any], str]]:
@@ -270,8 +284,11 @@ def _exact(form: _Form, mapper: Mapper[Any], parameters: Sequence[dict[str, Any]
     if not form.keys:
         return Write(form.write.tables)
     root = mapper.base_mapper
+    named = [tuple(row[key] for key in form.keys) for row in parameters]
+    if not in_unit_of_work() and any(isinstance(value, str) for values in named for value in values):
+        return form.write  # the application's own spelling, which a collation may take for another
     try:
-        idents = frozenset(identity_of(root, tuple(row[key] for key in form.keys)) for row in parameters)
+        idents = frozenset(identity_of(root, values) for values in named)
     except IdentityError:
         return form.write
     return Write(form.write.tables, form.exact_bulk, {base_table_name(mapper): idents})

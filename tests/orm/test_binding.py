@@ -310,7 +310,7 @@ def test_a_write_in_memory_is_told_to_the_group_too(manager: CacheManager, in_me
 
 
 def test_each_thread_has_a_database_in_memory_of_its_own(manager: CacheManager) -> None:
-    engine = create_engine("sqlite://", poolclass=SingletonThreadPool)
+    engine = create_engine("sqlite://", poolclass=SingletonThreadPool, connect_args={"check_same_thread": False})
     registry.bind(engine)
     found: dict[str, Any] = {}
 

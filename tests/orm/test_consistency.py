@@ -234,8 +234,9 @@ def fast(engine: Engine) -> None:
         cursor.close()
 
 
-def in_threads(history: History, manager: CacheManager, url: str, registry: CacheRegistry, seed: int) -> list[threading.Thread]:
-    engines = [create_engine(url), create_engine(url)]
+def in_threads(
+    history: History, manager: CacheManager, engines: list[Engine], registry: CacheRegistry, seed: int
+) -> list[threading.Thread]:
     for engine in engines:
         fast(engine)
         registry.bind(engine)
@@ -280,10 +281,13 @@ def test_every_read_is_one_that_the_database_could_have_answered(
     engine.dispose()
     manager, registry, history = CacheManager(CacheConfig(**cache_options)), CacheRegistry.from_mapping({}), History()
     slow_down(manager)
-    threads = in_threads(history, manager, f"sqlite:///{file}", registry, seed)
+    engines = [create_engine(f"sqlite:///{file}"), create_engine(f"sqlite:///{file}")]
+    threads = in_threads(history, manager, engines, registry, seed)
     for thread in threads:
         thread.start()
     asyncio.run(in_tasks(history, manager, f"sqlite+aiosqlite:///{file}", registry, threads, seed))
+    for engine in engines:
+        engine.dispose()
     assert history.errors == []
     assert history.violations() == []
     told = {name: sum(event.name == name for event in recorded_events) for name in ("cache.hit", "cache.fill", "cache.invalidate")}

@@ -232,6 +232,7 @@ def test_a_constraint_that_replaces_rows_makes_every_insert_and_update_a_bulk_wr
     assert [world.read(Shape, ident).name for ident in (1, 2)] == ["a", "b"]
     world.add(Shape(id=3, name="a"))
     assert world.read(Shape, 1) is None
+    assert world.read(Shape, 2).name == "b"
     with world.session() as session:
         session.get_one(Shape, 3).name = "b"
         session.commit()

@@ -51,13 +51,16 @@ class World:
     def __post_init__(self) -> None:
         self.manager = self.cache()
         self._async_engines: list[AsyncEngine] = []
+        self._sync_engines: list[Engine] = []
         self._sessions: dict[Session, AsyncSession] = {}
         self.engine = self.make_engine()
         self.registry.bind(self.engine)
         with sqlite3.connect(self.file) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
         connection.close()
-        Base.metadata.create_all(create_engine(f"sqlite:///{self.file}"))
+        bootstrap = create_engine(f"sqlite:///{self.file}")
+        Base.metadata.create_all(bootstrap)
+        bootstrap.dispose()
 
     def cache(self, **options: Any) -> CacheManager:
         """Return another cache on the same store."""
@@ -70,7 +73,8 @@ class World:
     def engine_of(self, url: str, **options: Any) -> Engine:
         """Return an engine of this kind."""
         if not self.asynchronous:
-            return create_engine(url, **options)
+            self._sync_engines.append(create_engine(url, **options))
+            return self._sync_engines[-1]
         self._async_engines.append(create_async_engine(url.replace("sqlite:", "sqlite+aiosqlite:"), **options))
         return self._async_engines[-1].sync_engine
 
@@ -80,8 +84,8 @@ class World:
             await session.close()
         for engine in self._async_engines:
             await engine.dispose()
-        if not self.asynchronous:
-            self.engine.dispose()
+        for sync_engine in self._sync_engines:
+            sync_engine.dispose()
         await self.manager.aclose()
 
     # Sessions
