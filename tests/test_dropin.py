@@ -85,7 +85,7 @@ def _null(name: str) -> Any:
     return getattr(null, name)
 
 
-# The examples of the documentation (SEED.txt), verbatim but for the import
+# The examples of the documentation (the reference text), verbatim but for the import
 
 
 def fetch_user_from_db(number: int) -> dict[str, Any]:

@@ -194,6 +194,8 @@ class EntityCodec:
         absent = [key for key in layout.identity_keys if held.get(key) is None]
         if len(absent) == len(layout.identity_keys) or any(key not in held for key in absent):
             raise SerializationError(f"this {layout.class_name} has no primary key yet ({', '.join(absent)}); flush it first")
+        if state.expired_attributes and all(cell.key in layout.identity_keys for cell in layout.cells if cell.key in held):
+            raise SerializationError(f"this {layout.class_name} is expired, nothing of it is loaded; refresh it first")
         stored = {cell.key: _take(layout, cell, held[cell.key]) for cell in layout.cells if cell.key in held}
         fast = layout.write_fast(list(stored.values())) if len(stored) == len(layout.cells) else None
         if fast is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from aa_cache_integration.core.tokens import new_token
 from aa_cache_integration.stores.base import Announcement
@@ -48,8 +48,8 @@ class Write:
     """Rows that are changed or deleted, by the base table of their mapper."""
     unknown: bool = False
     """Whether it may write anything."""
-    session_state: bool = False
-    """Whether it changes what the connection sees: ``SET``, ``USE``, ``ATTACH``, ``CREATE TEMP``."""
+    session_state: Literal["", "transaction", "connection"] = ""
+    """How long it changes what the connection sees: ``SET``, ``USE``, ``ATTACH``, ``CREATE TEMP``."""
     control: str = ""
     """The word of a statement that writes nothing but may begin or end a transaction: ``commit``, ``savepoint``, ``release``."""
 
@@ -131,8 +131,8 @@ class Ledger:
     stage: Stage = Stage.OPEN
     certain: bool = True
     """While committing: whether we would know if COMMIT weren't sent, or failed."""
-    session_state: bool = False
-    """Whether the connection may see other rows than its fellows under the same names, until it goes back to the pool."""
+    session_state: Literal["", "transaction", "connection"] = ""
+    """How long the connection may see other rows than its fellows; the pool's reset ends no more than a transaction."""
     committer: weakref.ReferenceType[Connection] | None = None
     """The Connection that commits."""
     opened_by: str = ""

@@ -13,7 +13,7 @@ from aa_cache_integration.codecs.mapper import codec_for
 from aa_cache_integration.core import envelope
 from aa_cache_integration.core.plans import Filling, Hit, Miss
 from aa_cache_integration.exceptions import BindError, MissingDependencyError
-from aa_cache_integration.orm.routing import connect, route, sees_uncommitted, warn_once
+from aa_cache_integration.orm.routing import connect, has_own_state, route, sees_uncommitted, warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -216,9 +216,8 @@ class _Fetch:
             else:
                 strangers.append(self._payload(row))
         # Of several text keys, one row may be the answer to two spellings.
-        doubtful = (
-            len(found) > 1 and None in found.values() and any(isinstance(value, str) for values in wanted.values() for value in values)
-        )
+        are_texts = any(isinstance(value, str) for values in wanted.values() for value in values)
+        doubtful = are_texts and len(found) > 1 and None in found.values()
         if strangers or doubtful:
             await self._respell(wanted, found, strangers)
         return found
@@ -279,7 +278,7 @@ def _grants(outcomes: Mapping[tuple[str, ...], Hit | Miss | Bypass]) -> list[tup
 def _select(
     session: Session, bind: Engine | Connection, statement: Select[Any], is_dirty: Callable[[Connection], bool]
 ) -> tuple[Sequence[Row], bool]:
-    """Return the rows, and whether all of them were committed."""
+    """Return the rows, and whether others may be given them: all committed, and by a connection that sees what its fellows see."""
     connection = connect(session, bind)
     rows = connection.execute(statement).all()
-    return rows, not is_dirty(connection)
+    return rows, not is_dirty(connection) and not has_own_state(connection)

@@ -98,8 +98,8 @@ def _before_cursor_execute(
             _announce(conn, ledger)
             setattr(context, _STATEMENT, _COMMITS)
         return
-    if write.session_state:
-        ledger.session_state = True
+    if write.session_state and ledger.session_state != "connection":
+        ledger.session_state = write.session_state
     if not (write.unknown or write.tables):
         return
     groups = binding.groups_written(conn)
@@ -219,7 +219,8 @@ def _fail(ledger: Ledger) -> None:
 
 def _checkin(_dbapi_connection: Any, record: Any) -> None:
     ledger = ledger_of(record.info)
-    ledger.session_state = False
+    if ledger.session_state == "transaction":
+        ledger.session_state = ""
     if ledger.is_orphan:
         return  # the connection's next `begin` settles
     _finish(ledger)
@@ -229,7 +230,7 @@ def _checkin(_dbapi_connection: Any, record: Any) -> None:
 
 def _invalidate(_dbapi_connection: Any, record: Any, _exception: BaseException | None) -> None:
     ledger = ledger_of(record.info)
-    ledger.session_state = False
+    ledger.session_state = ""
     commit.abandon(ledger.pending)
     ledger.close()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from aa_cache_integration.planner import Planner
 
-__all__ = ("Route", "connect", "route", "sees_uncommitted", "warn_once")
+__all__ = ("Route", "connect", "has_own_state", "route", "sees_uncommitted", "warn_once")
 
 _READ_COMMITTED = frozenset({"READ COMMITTED", "AUTOCOMMIT"})
 
@@ -85,6 +85,11 @@ def sees_uncommitted(conn: Connection, tables: Iterable[str], planner: Planner) 
     return ledger_of(conn.info).touches(tables, planner)
 
 
+def has_own_state(conn: Connection) -> bool:
+    """Whether ``SET``, ``USE``, ``ATTACH`` or ``CREATE TEMP`` let this connection see other rows than its fellows (DESIGN 3.5)."""
+    return bool(ledger_of(conn.info).session_state)
+
+
 def _reason(
     session: Session,
     bind: Engine | Connection,
@@ -96,7 +101,7 @@ def _reason(
     engine = bind.engine
     if options.get("schema_translate_map"):
         return "schema translation"
-    if any(ledger_of(conn.info).session_state for conn in connections):
+    if any(has_own_state(conn) for conn in connections):
         return "session state"
     if any(is_dirty(conn) for conn in connections):
         return "own writes"

@@ -56,9 +56,11 @@ _CONTROLLING_WORDS = {
 
 _STATE_WORDS = frozenset({"set", "use", "attach", "detach", "reset", "discard"})
 _MAKES_TEMPORARY = re.compile(r"\s*create\s+(?:or\s+replace\s+)?(?:local\s+|global\s+)?temp", re.IGNORECASE)
-_SESSION_STATE = Write(session_state=True)
+_SESSION_STATE = Write(session_state="connection")
 """After these a connection may see other rows than its fellows under the same names (DESIGN 3.5)."""
-_TEMPORARY = Write(unknown=True, session_state=True)
+_TEMPORARY = Write(unknown=True, session_state="connection")
+_TRANSACTION_STATE = Write(session_state="transaction")
+_SETS_TRANSACTION = re.compile(r"\s*set\s+(?:local|transaction|constraints)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def _written_by_text(statement: str) -> Write:
     if _MAKES_TEMPORARY.match(statement):
         return _TEMPORARY
     if not more and (word in _STATE_WORDS or (word == "pragma" and "=" in statement)):
-        return _SESSION_STATE
+        return _TRANSACTION_STATE if _SETS_TRANSACTION.match(statement) else _SESSION_STATE
     if more or word not in _READING_WORDS or (word == "select" and _SELECT_INTO.search(statement)):
         return _UNKNOWN
     return _NOTHING
