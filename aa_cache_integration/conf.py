@@ -48,6 +48,10 @@ _FOLDS_VARIABLES: Final = os.name == "nt"
 
 _lock = threading.Lock()
 
+# Dynaconf's own annotations are narrower than what these return.
+_parse: Any = parse_conf_data
+_fix_booleans: Any = boolean_fix
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -210,12 +214,13 @@ class _Reader:
             return
         if _FOLDS_VARIABLES:
             path = _spelled(path, self.layers.tree)
-        value: Any = self._parsed(boolean_fix(text), path, origin, typed=True)
+        value: Any = self._parsed(_fix_booleans(text), path, origin, typed=True)
         if is_secret(path[-1]) and not isinstance(value, (str, list, dict)) and not text.startswith("@"):
             value = text  # a password of digits is a password
+        tree: Any = value
         for part in reversed(path):
-            value = {part: value}
-        self.layers.lay(value, origin)
+            tree = {part: tree}
+        self.layers.lay(tree, origin)
         self.sources.append(origin.name)
 
     def _evaluated(self, value: Any, path: Path, origin: Origin) -> Any:
@@ -235,7 +240,7 @@ class _Reader:
             )
             return DELETE
         try:
-            value = parse_conf_data(text, tomlfy=typed, box_settings=self.dynaconf)
+            value: Any = _parse(text, tomlfy=typed, box_settings=self.dynaconf)
             if getattr(value, "_dynaconf_lazy_format", False):
                 value = value(self.dynaconf)
         except Exception as error:  # noqa: BLE001 - each word has its own; none may stop the report

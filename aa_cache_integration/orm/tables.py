@@ -244,7 +244,7 @@ def _exact_form(compiled: SQLCompiler, element: Any, form: _Form) -> _Form:
     if compiled.isinsert:  # a flush inserts into the tables of one hierarchy together, so it adds to no instance that exists already
         known = not form.write.bulk or _replaces(element.table) or element._prefixes or element._post_values_clause is not None  # noqa: SLF001
         return form if known else replace(form, flushed=mapper)
-    named = dict(_fixed_by(element._where_criteria, compiled, element.table))  # noqa: SLF001 - has no public reader
+    named: dict[Any, str] = dict(_fixed_by(element._where_criteria, compiled, element.table))  # noqa: SLF001 - has no public reader
     columns = _base_key(mapper, element.table)
     if _replaces(element.table) or not columns or any(column not in named for column in columns):
         return form
@@ -265,7 +265,7 @@ def _fixed_by(criteria: Iterable[ColumnElement[Any]], compiled: SQLCompiler, tab
                 yield column, compiled.bind_names[parameter]
 
 
-def _base_key(mapper: Mapper[Any], table: Table) -> tuple[Column[Any], ...]:
+def _base_key(mapper: Mapper[Any], table: Table) -> tuple[ColumnElement[Any], ...]:
     """Return the columns of the table that hold the base mapper's primary key, in its order; ``()`` when that isn't certain."""
     own = list(table.primary_key)
     wanted: Sequence[Any] = mapper.base_mapper.primary_key

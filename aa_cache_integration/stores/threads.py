@@ -38,7 +38,7 @@ class Threads:
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a blocking function in the pool, in a copy of this context."""
-        call = partial(contextvars.copy_context().run, function, *arguments)
+        call: Callable[[], T] = partial(contextvars.copy_context().run, function, *arguments)  # pyright: ignore[reportAssignmentType]
         with self._lock:
             if self._pool is None or self._process != os.getpid():  # a fork inherits the pool, but not its threads
                 self._pool, self._process = ThreadPoolExecutor(self._limit, thread_name_prefix="aa-cache"), os.getpid()
