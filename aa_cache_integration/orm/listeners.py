@@ -231,6 +231,8 @@ def _checkin(_dbapi_connection: Any, record: Any) -> None:
 def _invalidate(_dbapi_connection: Any, record: Any, _exception: BaseException | None) -> None:
     ledger = ledger_of(record.info)
     ledger.session_state = ""
+    if ledger.certain and not ledger.is_orphan:
+        commit.settle(ledger)  # of a COMMIT that raised we would know
     commit.abandon(ledger.pending)
     ledger.close()
 

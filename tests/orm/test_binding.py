@@ -69,6 +69,10 @@ def test_an_ignored_engine_is_not_served_and_may_be_bound_again(world: World) ->
     world.registry.bind(world.engine)
     world.read(Product, 1)
     assert world.served(Product, 1)
+    with world.session() as session:
+        session.get_one(Product, 1).name = "new"
+        session.commit()
+    assert world.read(Product, 1).name == "new"
 
 
 def test_a_cache_of_another_group_is_refused_with_both_names(world: World) -> None:

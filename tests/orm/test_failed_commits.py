@@ -473,3 +473,41 @@ def test_a_commit_on_a_lost_connection_raises_what_sqlalchemy_raises(cached: Wor
         conn.commit()
     assert cached.served(Product, 1)
     assert cached.told() == ["tags"]
+
+
+def test_a_commit_whose_connection_is_invalidated_afterwards_is_settled(cached: World) -> None:
+    with cached.engine.connect() as conn:
+        conn.execute(update(products).values(name="new"))
+        conn.commit()
+        conn.invalidate()
+        assert cached.intents() == set()
+    assert cached.read(Product, 1).name == "new"
+    assert cached.served(Product, 1)
+
+
+@only_sync
+@pytest.mark.usefixtures("raising_handler")
+def test_a_commit_that_was_interrupted_unknown_to_us_is_left_to_its_deadline(cached: World) -> None:
+    with cached.engine.connect() as conn:
+        conn.execute(update(products).values(name="new"))
+        Failing.error, Failing.commits_anyway = KeyboardInterrupt(), True
+        with pytest.raises(RuntimeError):
+            conn.commit()
+    assert cached.intents() == BULK_INTENTS
+    assert cached.read(Product, 1).name == "new"
+
+
+@only_sync  # an asynchronous one is never closed by SQLAlchemy 2.0
+@on_redis
+def test_a_detached_connection_that_closes_without_a_word_leaves_no_debt_that_nobody_can_pay(
+    cached: World, redis_server: RedisServer
+) -> None:
+    cached.manager._state.breaker = Breaker(0, 0)
+    redis_server.kill()
+    with cached.engine.connect() as conn:
+        conn.detach()
+        conn.execute(update(products).values(name="new"))
+        conn.commit()
+    owed = cached.manager._state.debts._owed
+    assert owed
+    assert max(owed.values()) < float("inf")
