@@ -41,7 +41,11 @@ _live: weakref.WeakSet[CacheManager] = weakref.WeakSet()
 
 def live_managers() -> tuple[CacheManager, ...]:
     """Return every manager of this process that is in use, whoever built it."""
-    return tuple(_live)
+    while True:
+        try:
+            return tuple(_live)
+        except RuntimeError:  # noqa: PERF203 - another thread has built one meanwhile; without a lock, for a fork may come at any time
+            continue
 
 
 def _after_fork() -> None:
