@@ -274,8 +274,8 @@ class Protocol:
             await self.settle(announcement)
 
     def leave_to_deadline(self, announcement: Announcement) -> None:
-        """Leave the intents of a COMMIT whose outcome is unknown to their deadline (DESIGN 5.4)."""
-        if self._state.debts.pending(announcement):
+        """Leave the intents of a COMMIT whose outcome is unknown to their deadline (DESIGN 5.4); owe it then where none were put."""
+        if self._state.config.consistency == "eventual" or self._state.debts.pending(announcement):
             self._state.debts.owe(announcement, self._state.config.write_intent_timeout)
 
     async def _pay_debts(self) -> bool:

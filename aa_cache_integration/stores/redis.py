@@ -175,7 +175,7 @@ class RedisClients:
         async def execute(*command: Any) -> Any:
             try:
                 return self._client.execute_command(*command)
-            except (self._redis.RedisError, OSError) as error:
+            except (self._redis.RedisError, OSError, AttributeError) as error:  # the last: redis-py's, of a connection closed meanwhile
                 raise self._ours(error) from error
 
         return RedisStore(execute, time.sleep)
@@ -201,7 +201,7 @@ class RedisClients:
         async def execute(*command: Any) -> Any:
             try:
                 return await client.execute_command(*command)
-            except (self._redis.RedisError, OSError, asyncio.TimeoutError) as error:
+            except (self._redis.RedisError, OSError, asyncio.TimeoutError, AttributeError) as error:  # the last: closed meanwhile
                 raise self._ours(error) from error
 
         return RedisStore(execute, asyncio.sleep)
