@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aa_cache_integration import pytest_plugin
 from aa_cache_integration.events import CacheEvent, set_hooks
+from tests.databases import MariaDBServer, PostgreSQLServer
 from tests.managers import backend, face, managers
-from tests.servers import RedisServer, heal_servers
+from tests.servers import RedisServer, ServerMissingError, heal_servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 __all__ = ("backend", "face", "managers")  # fixtures
 
@@ -35,6 +38,31 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+@contextmanager
+def missing_servers_skip() -> Iterator[None]:
+    """Skip the test that needs a server which isn't installed, or fail it where ``CI=true``."""
+    try:
+        yield
+    except ServerMissingError as error:
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, None, None]:
+    """See to servers that fixtures start."""
+    with missing_servers_skip():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """See to servers that a test starts itself."""
+    with missing_servers_skip():
+        return (yield)
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """A private redis-server, one for each worker, started when the first test asks for it.
@@ -42,6 +70,20 @@ def redis_server() -> Iterator[RedisServer]:
     A test may pause, kill or restart it: it runs again before the next test. Tests keep apart by ``aa_cache_namespace``.
     """
     with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQLServer]:
+    """A private PostgreSQL, one for each worker, under the rules of ``redis_server``; tests keep apart by ``fresh_database``."""
+    with PostgreSQLServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDBServer]:
+    """A private MariaDB, one for each worker, under the rules of ``redis_server``; tests keep apart by ``fresh_database``."""
+    with MariaDBServer() as server:
         yield server
 
 

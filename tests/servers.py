@@ -2,43 +2,48 @@
 
 A server outlives neither its test nor a test process that is killed: beside each server waits a *watchdog*, a shell that reads from a pipe
 whose other end is in the test process. When the pipe closes without a word, the test process is gone, and the watchdog ends the server.
+
+Nothing here needs pytest, so that a script may use servers too; ``tests/conftest.py`` says what a missing one means to a test.
+The database servers are in ``tests/databases.py``.
 """
 
 from __future__ import annotations
 
-import os
-import random
 import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
-import pytest
+from tests import processes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from typing_extensions import Self
 
-__all__ = ("RedisServer", "Server", "heal_servers")
+__all__ = ("RedisServer", "Server", "ServerError", "ServerFailedError", "ServerMissingError", "heal_servers")
 
 HOST: Final = "127.0.0.1"
-PORTS: Final = range(20_000, 32_000)
-"""Below the ports that systems give to outgoing connections, so that a server finds its port free again after a restart."""
 
 _ENDED: Final = 0.01
 """Seconds between two looks at a server that is starting; how long ``wait`` lets it end meanwhile."""
 
-_WATCHDOG: Final = 'read -r word || { kill -KILL "$1"; rm -rf "$2"; }'
-
 _started: Final[list[Server]] = []
 
 
-class ServerFailedError(Exception):
+class ServerError(Exception):
+    """What is wrong with a server."""
+
+
+class ServerMissingError(ServerError):
+    """A server's program isn't installed; the message says how to get it."""
+
+
+class ServerFailedError(ServerError):
     """A server didn't come up; the message has what it wrote."""
 
 
@@ -56,12 +61,24 @@ class Server:
     """The URL's."""
     start_timeout: ClassVar[float] = 20.0
     """Seconds that it may take to answer."""
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    """What asks it to end soon, whoever is connected."""
+    folders: ClassVar[Sequence[str]] = ()
+    """Where its programs are looked for before PATH."""
+    accounts: ClassVar[Sequence[str]] = ()
+    """Whom it runs as where we are root: the first of these that exists."""
 
-    def __init__(self) -> None:
-        """Choose nothing yet; :meth:`start` does."""
+    def __init__(self, **options: str) -> None:
+        """Choose nothing yet; :meth:`start` does.
+
+        Args:
+            options: The program's own options, before the ones that the kind of server chooses; an underscore stands for a hyphen too.
+        """
         self.host = HOST
         self.port = 0
         self.directory = Path()
+        self.account = processes.account(self.accounts)
+        self._options = {name.replace("_", "-"): value for name, value in options.items()}
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._paused = False
@@ -70,6 +87,10 @@ class Server:
 
     def prepare(self) -> None:
         """Make what the server needs in its directory before its first start (``initdb`` and the like)."""
+
+    def defaults(self) -> dict[str, str]:
+        """Return the program's options, named with hyphens, that hold where the server was given no others."""
+        return {}
 
     def command(self) -> list[str]:
         """Return the command line that runs the server in the foreground."""
@@ -82,14 +103,21 @@ class Server:
     # The same for all.
 
     @classmethod
-    def require(cls) -> str:
-        """Return the path of the binary; without one skip the test, or fail it where ``CI=true``."""
-        if path := shutil.which(cls.binary, path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))):
+    def require(cls, name: str | None = None) -> str:
+        """Return the path of its binary, or of another of its programs.
+
+        Raises:
+            ServerMissingError: It isn't installed.
+        """
+        name = name or cls.binary
+        if path := processes.program(name, cls.folders):
             return path
-        reason = f"{cls.binary} isn't installed; get it with: apt-get install {cls.package}"
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        raise ServerMissingError(f"{name} isn't installed; get it with: apt-get install {cls.package}")
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The program's options, named with hyphens."""
+        return self.defaults() | self._options
 
     @property
     def url(self) -> str:
@@ -111,7 +139,7 @@ class Server:
     def start(self) -> Self:
         """Start the server on a free port and wait until it answers."""
         self.require()
-        self.directory = Path(tempfile.mkdtemp(prefix=f"{self.binary}-"))
+        self.directory = processes.folder(self.account, f"{self.binary}-")
         _started.append(self)
         try:
             self.prepare()
@@ -123,19 +151,19 @@ class Server:
 
     def stop(self) -> None:
         """End the server, whatever its state, and remove its directory."""
-        self._end(signal.SIGTERM)
+        self._end(self.stop_signal)
         if self in _started:
             _started.remove(self)
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def pause(self) -> None:
         """Let it hang: connections stay open and nothing is answered."""
-        os.kill(self.pid, signal.SIGSTOP)
+        processes.send(self.pid, signal.SIGSTOP)
         self._paused = True
 
     def resume(self) -> None:
         """Let a paused server go on."""
-        os.kill(self.pid, signal.SIGCONT)
+        processes.send(self.pid, signal.SIGCONT)
         self._paused = False
 
     def kill(self) -> None:
@@ -144,8 +172,22 @@ class Server:
 
     def restart(self) -> None:
         """Start it again on its port, after :meth:`kill` or from running; what it held in memory is lost."""
-        self._end(signal.SIGTERM)
+        self._end(self.stop_signal)
         self._launch()
+
+    def run(self, command: list[str], text: str = "") -> None:
+        """Run one of its programs to its end, as the account that the server runs as, with the text as its input."""
+        done = subprocess.run(  # noqa: S603 - our own command line
+            command,
+            cwd=self.directory,
+            input=text.encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            **self.account.arguments,
+        )
+        if done.returncode:
+            raise ServerFailedError(f"{command[0]} ended with status {done.returncode}; it wrote:\n{done.stdout.decode()[-2000:]}")
 
     def heal(self) -> None:
         """Make good what a test did to it: resume it, start it again."""
@@ -177,16 +219,16 @@ class Server:
         log = self.directory / "server.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own command line
-                self.command(), cwd=self.directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                self.command(),
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                **self.account.arguments,
             )
         self._paused = False
-        self._watchdog = subprocess.Popen(  # noqa: S603 - our own command line
-            ["/bin/sh", "-c", _WATCHDOG, "watchdog", str(self.pid), str(self.directory)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._watchdog = processes.watchdog(self.pid, self.directory)
         deadline = time.monotonic() + self.start_timeout
         while not self.answers():
             try:
@@ -202,14 +244,16 @@ class Server:
     def _end(self, how: signal.Signals) -> None:
         process, watchdog = self._process, self._watchdog
         if process is not None and process.poll() is None:
-            process.send_signal(how)
-            if self._paused and how != signal.SIGKILL:
-                process.send_signal(signal.SIGCONT)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            if how == signal.SIGKILL:
+                processes.kill(process)
+            else:
+                process.send_signal(how)
+                if self._paused:
+                    processes.send(process.pid, signal.SIGCONT)
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    processes.kill(process)
         if watchdog is not None:
             watchdog.communicate(b"stopped\n")
             self._watchdog = None
@@ -228,17 +272,13 @@ class RedisServer(Server):
         """The URL of its database 0."""
         return f"{super().url}/0"
 
+    def defaults(self) -> dict[str, str]:
+        """Write no file but the log, and read none."""
+        return {"bind": self.host, "port": str(self.port), "dir": str(self.directory), "save": "", "appendonly": "no", "daemonize": "no"}
+
     def command(self) -> list[str]:
-        """Return the command line; no file is read or written but the log."""
-        arguments = {
-            "bind": self.host,
-            "port": str(self.port),
-            "dir": str(self.directory),
-            "save": "",
-            "appendonly": "no",
-            "daemonize": "no",
-        }
-        return [self.require(), *(part for name, value in arguments.items() for part in (f"--{name}", value))]
+        """Return the command line."""
+        return [self.require(), *(part for name, value in self.options.items() for part in (f"--{name}", value))]
 
     def answers(self) -> bool:
         """Whether PING is answered, and by this process."""
@@ -262,11 +302,7 @@ def heal_servers() -> None:
 
 
 def _free_port() -> int:
-    for port in random.SystemRandom().sample(PORTS, 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    raise ServerFailedError("100 ports tried, none is free")
+    port = processes.free_port(HOST)
+    if port is None:
+        raise ServerFailedError("100 ports tried, none is free")
+    return port

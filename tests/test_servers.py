@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import servers
+from tests.conftest import missing_servers_skip
 from tests.servers import RedisServer
 
 if TYPE_CHECKING:
@@ -66,6 +67,13 @@ def test_nothing_is_written_to_disk_but_the_log() -> None:
         server.restart()
         assert [path.name for path in server.directory.iterdir()] == ["server.log"]
         assert server.ask(b"EXISTS a\r\nQUIT\r\n").startswith(b":0")
+
+
+def test_a_server_takes_options_of_the_test() -> None:
+    with RedisServer(maxmemory="2mb", maxmemory_policy="allkeys-lru") as server:
+        memory = server.ask(b"INFO memory\r\nQUIT\r\n")
+    assert b"\r\nmaxmemory:2097152\r\n" in memory
+    assert b"\r\nmaxmemory_policy:allkeys-lru\r\n" in memory
 
 
 def test_a_killed_server_comes_back_on_its_port_with_another_pid() -> None:
@@ -134,15 +142,23 @@ class AbsentServer(RedisServer):
     package = "no-such-package"
 
 
-def test_a_missing_binary_skips_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CI", raising=False)
-    with pytest.raises(pytest.skip.Exception, match="no-such-server isn't installed; get it with: apt-get install no-such-package"):
+def test_a_missing_binary_is_an_error_with_the_way_to_get_it() -> None:
+    with pytest.raises(servers.ServerMissingError, match="no-such-server isn't installed; get it with: apt-get install no-such-package"):
         AbsentServer().start()
 
 
-def test_a_missing_binary_fails_where_ci_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_binary_skips_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="apt-get install no-such-package"), missing_servers_skip():
+        AbsentServer().start()
+
+
+def test_a_missing_binary_fails_the_test_where_ci_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
-    with pytest.raises((pytest.fail.Exception, pytest.skip.Exception), match="apt-get install no-such-package") as raised:
+    with (
+        pytest.raises((pytest.fail.Exception, pytest.skip.Exception), match="apt-get install no-such-package") as raised,
+        missing_servers_skip(),
+    ):
         AbsentServer().start()
     assert raised.type is pytest.fail.Exception
 
