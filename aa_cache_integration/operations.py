@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import msgspec
-
 from aa_cache_integration import events
-from aa_cache_integration.codecs import plain
+from aa_cache_integration.codecs import pages, plain
 from aa_cache_integration.codecs.identity import identity_of, instance_identity
 from aa_cache_integration.codecs.json import default_deserializer, default_serializer
 from aa_cache_integration.codecs.mapper import codec_for
-from aa_cache_integration.core import envelope, leases
+from aa_cache_integration.core import envelope, leases, transactions
 from aa_cache_integration.core.plans import Bypass, Filling, Hit, Miss, Plan, Request
 from aa_cache_integration.core.tokens import new_token
 from aa_cache_integration.exceptions import IdentityError, ModelError, SerializationError
@@ -31,18 +28,6 @@ if TYPE_CHECKING:
 __all__ = ("Operations",)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class _Page:
-    """A list as it is stored."""
-
-    count: int | None
-    items: tuple[bytes, ...]
-
-
-_page_encoder = msgspec.msgpack.Encoder()
-_page_decoder = msgspec.msgpack.Decoder(tuple[int | None, tuple[bytes, ...]])
 
 
 class Operations:
@@ -125,7 +110,8 @@ class Operations:
         if not self.cacheable(model_class):
             return [None] * len(plans)
         unique = list(dict.fromkeys(plans))
-        outcomes = await self.protocol.read([self.entity_request(plan, model_class) for plan in unique], op, wait=False)
+        requests = [self.entity_request(plan, model_class) for plan in unique]
+        outcomes = await self._look(requests, self._tables([model_class]), bind_group, op)
         answers = dict(zip(unique, outcomes, strict=True))
         found = [self._answer(plan, answers[plan], None) for plan in plans]
         return self._own_instances(plans, found, model_class)
@@ -145,7 +131,7 @@ class Operations:
         for entity_id, entity in entities:
             plan = self.planner.entity(model_name, entity_id, type(entity), bind_group)
             self._check_identity(entity, entity_id)
-            if self.cacheable(type(entity)):
+            if self.cacheable(type(entity)) and not self._is_dirty(plan, [type(entity)], bind_group, op):
                 puts.append((plan, envelope.ENTITY, self.encode_row(entity), self.expiration_time(plan)))
         await self._put(puts, op)
 
@@ -233,36 +219,32 @@ class Operations:
             return None
 
         def decode(value: Value) -> tuple[list[T], int | None]:
-            page = self._read_page(value.payload)
-            items = [self.decode_row(item, model_class) for item in page.items]
+            payloads, count = pages.loads(value.payload)
+            items = [self.decode_row(item, model_class) for item in payloads]
             if any(item is None for item in items):
                 raise SerializationError(f"the list holds something else than {model_class.__name__}")
-            return cast("list[T]", items), page.count
+            return cast("list[T]", items), count
 
-        (outcome,) = await self.protocol.read([Request(plan, envelope.LIST, decode)], op, wait=False)
+        request = Request(plan, envelope.LIST, decode)
+        (outcome,) = await self._look([request], self._tables([model_class]), bind_group, op)
         return cast("tuple[list[T], int | None] | None", self._answer(plan, outcome, None))
 
     async def set_page(self, key: str, items: Sequence[Any], count: int | None, bind_group: str | None, op: str) -> None:
         """See `CacheManager.set_list_sync` and `CacheManager.set_list_and_count_sync`."""
         classes = list(dict.fromkeys(type(item) for item in items))
         plan = self.planner.listing(key, classes, bind_group)
-        if not all(self.cacheable(model_class) for model_class in classes):
+        if not all(self.cacheable(model_class) for model_class in classes) or self._is_dirty(plan, classes, bind_group, op):
             return
-        payload = _page_encoder.encode((count, [self.encode_row(item) for item in items]))
+        payload = pages.dumps([self.encode_row(item) for item in items], count)
         await self._put([(plan, envelope.LIST, payload, self.expiration_time(plan))], op)
-
-    @staticmethod
-    def _read_page(payload: bytes) -> _Page:
-        try:
-            return _Page(*_page_decoder.decode(payload))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise SerializationError("the list's payload is corrupt") from error
 
     # Versions and namespaces
 
     async def model_version(self, model_name: str, bind_group: str | None) -> str:
         """See `CacheManager.get_model_version_sync`."""
-        return await self.protocol.token(self.planner.version(model_name, bind_group))
+        record = self.planner.version(model_name, bind_group)
+        view = transactions.view(self.planner.keys(bind_group).group, [model_name], self.planner)
+        return new_token() if view.bypass or not view.fills else await self.protocol.token(record, view.snapshot)
 
     async def bump_model_version(self, model_name: str, bind_group: str | None) -> str:
         """See `CacheManager.bump_model_version_sync`."""
@@ -275,6 +257,31 @@ class Operations:
         await self._invalidate("invalidate_all", records=[self.planner.keys(None).namespaces[0]])
 
     # What they share
+
+    def _tables(self, classes: Sequence[type[Any]]) -> tuple[str, ...]:
+        """Return the tables that the rows of these classes are read from."""
+        codecs = [codec_for(model_class) for model_class in classes]
+        return self.planner.depends_on(table for codec in codecs for table in (*codec.tables, *codec.read_tables))
+
+    async def _look(
+        self, requests: Sequence[Request], tables: Sequence[str], bind_group: str | None, op: str
+    ) -> Sequence[Hit | Miss | Bypass]:
+        """Look up rows or lists as the transactions see them that are open in this context (DESIGN 5.5)."""
+        view = transactions.view(self.planner.keys(bind_group).group, tables, self.planner)
+        if view.bypass:
+            return [self.protocol.tell_bypass(request.plan, op, view.bypass) for request in requests]
+        outcomes = await self.protocol.read(requests, op, wait=False, snapshot=view.snapshot)
+        if view.fills:
+            return outcomes
+        await self.protocol.give_back([outcome.grant for outcome in outcomes if isinstance(outcome, Miss)])
+        return [Bypass("replica") if isinstance(outcome, Miss) else outcome for outcome in outcomes]
+
+    def _is_dirty(self, plan: Plan, classes: Sequence[type[Any]], bind_group: str | None, op: str) -> bool:
+        """Whether an open transaction of this context has written to these classes' tables: what it read may never be committed."""
+        dirty = transactions.has_written(self.planner.keys(bind_group).group, self._tables(classes), self.planner)
+        if dirty:
+            self.protocol.tell_bypass(plan, op, "own writes")
+        return dirty
 
     def _answer(self, plan: Plan, outcome: Hit | Miss | Bypass, nothing: Any) -> Any:
         """Return a hit's value; of anything else, keep for the ``set_*`` that follows in this context what it may do."""

@@ -226,11 +226,14 @@ def broken(engines):
 """
 
 HASTY: Final = """
+from contextvars import Context
+
 class Hasty(Cached):
     def one(self, session, read):
         found = super().one(session, read)
         if session.in_transaction() and found is not None:
-            self._cache.set_entity_sync(read.model.__tablename__, read.ident, found)  # before it is known to be committed
+            # before it is known to be committed, and where the cache doesn't know of the transaction
+            Context().run(self._cache.set_entity_sync, read.model.__tablename__, read.ident, found)
         return found
 
 def broken(engines):

@@ -25,6 +25,8 @@ class Usable:
     """A valid value."""
 
     value: Any
+    filled: int
+    """The store's time (µs) at its fill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def _judge_value(request: Request, cell: bytes, records: Sequence[bytes | None],
     if not signer.verifies(plan.cell, value, signature):
         return Vacant(cell, "bad signature", rejected=True)
     try:
-        return Usable(request.decode(value))
+        return Usable(request.decode(value), value.filled)
     except SerializationError as error:
         return Vacant(cell, str(error), rejected=True)
 

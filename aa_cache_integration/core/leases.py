@@ -12,10 +12,12 @@ from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from aa_cache_integration.core.plans import Bypass, Grant
+from aa_cache_integration.core.plans import Bypass
 
-__all__ = ("forget", "held", "keep", "take")
+if TYPE_CHECKING:
+    from aa_cache_integration.core.plans import Grant
+
+__all__ = ("forget", "held", "keep", "take", "void")
 
 _MOST = 1000
 """Leases that one context remembers; a passed one is remembered too, for what it was granted for may still be put, and must be refused."""
@@ -53,3 +55,10 @@ def take(owner: int, cell: str) -> Grant | Bypass | None:
 def forget(owner: int) -> None:
     """Forget all of this context's lookups of one manager."""
     _held.set({key: old for key, old in _held.get().items() if key[0] != owner})
+
+
+def void(reason: str) -> None:
+    """Let nothing be put under what this context has looked up so far: what it has read since may never have been committed."""
+    held_now = _held.get()
+    if held_now:
+        _held.set(dict.fromkeys(held_now, Bypass(reason)))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from aa_cache_integration.core.envelope import Value
 
-__all__ = ("Bypass", "Filling", "Grant", "Hit", "Miss", "Plan", "Request")
+__all__ = ("Bypass", "Filling", "Grant", "Hit", "Miss", "Plan", "Request", "Snapshot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,16 @@ class Request:
     """Turns the value into what the caller gets; raises `SerializationError` for a payload that isn't usable."""
     max_age: float | None = None
     """Seconds; an older value counts as expired. ``None``: its own time to live decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The snapshot of a transaction above READ COMMITTED, to which its reads must keep (DESIGN 5.5)."""
+
+    since: int | None
+    """A monotonic time (ns) before which it wasn't taken: that of the transaction's first statement. ``None``: it isn't taken yet."""
+    certain: bool = True
+    """Whether it has surely been taken since: some databases wait for the first statement that reads a table."""
 
 
 @dataclass(frozen=True, slots=True)

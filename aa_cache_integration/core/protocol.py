@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import math
-import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aa_cache_integration import events
 from aa_cache_integration.core import envelope, leases
 from aa_cache_integration.core.access import ask
+from aa_cache_integration.core.fillings import fill_of, is_kept, milliseconds
 from aa_cache_integration.core.judge import Blocked, Leased, Usable, Vacant, judge
 from aa_cache_integration.core.plans import Bypass, Filling, Grant, Hit, Miss, Plan, Request
+from aa_cache_integration.core.snapshots import Limits, is_taken, limits
 from aa_cache_integration.core.tokens import new_token
 from aa_cache_integration.exceptions import StoreUnavailableError
-from aa_cache_integration.stores.base import Announcement, Fill, Lease
+from aa_cache_integration.stores.base import Announcement, Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
+    from aa_cache_integration.core.plans import Snapshot
     from aa_cache_integration.core.state import SharedState
     from aa_cache_integration.stores.base import Store
 
@@ -27,9 +29,10 @@ __all__ = ("Protocol",)
 
 Outcome = Hit | Miss | Bypass
 
-_FOREVER_MS = 10 * 365 * 24 * 3600 * 1000
 _MOST_RULES = 20
 _FIRST_WAIT, _LONGEST_WAIT = 0.001, 0.05
+_REFUSED_FOR_NOW = frozenset({"write intent", "later than the snapshot"})
+"""Why a lease is refused that waiting wouldn't bring."""
 
 
 class Protocol:
@@ -42,13 +45,14 @@ class Protocol:
 
     # Readers: DESIGN 5.3
 
-    async def read(self, requests: Sequence[Request], op: str, *, wait: bool = True) -> list[Outcome]:
+    async def read(self, requests: Sequence[Request], op: str, *, wait: bool = True, snapshot: Snapshot | None = None) -> list[Outcome]:
         """Look up cells in one round trip; ask for leases on those that are vacant.
 
         Args:
             requests: The cells and how to take their values.
             op: The operation's name, for events.
             wait: Wait for another reader's fill, up to ``lease_wait``; ``False``: bypass at once.
+            snapshot: What the reader's transaction keeps to; ``None``: nothing, it reads what is committed.
         """
         if not self._state.serves:
             return [Bypass("disabled")] * len(requests)
@@ -56,7 +60,10 @@ class Protocol:
         try:
             if self._state.debts and not await self._pay_debts():
                 return [self.tell_bypass(request.plan, op, "invalidation owed") for request in requests]
-            found = await self._read(requests, op, wait=wait)
+            allowed = await self._limits(snapshot)
+            if allowed is None:
+                return [self.tell_bypass(request.plan, op, "store clock set") for request in requests]
+            found = await self._read(requests, op, allowed, wait=wait)
         except StoreUnavailableError:
             return [self.tell_bypass(request.plan, op, "store unreachable") for request in requests]
         took = (time.perf_counter() - started) * 1000
@@ -65,13 +72,15 @@ class Protocol:
                 self._tell(events.HIT, request.plan, op, took_ms=took)
         return found
 
-    async def _read(self, requests: Sequence[Request], op: str, *, wait: bool) -> list[Outcome]:
+    async def _read(self, requests: Sequence[Request], op: str, allowed: Limits, *, wait: bool) -> list[Outcome]:
+        # What another fills meanwhile is later than a snapshot that is taken already, so waiting for it gains nothing.
+        wait = wait and allowed.readable is None
         give_up = time.monotonic() + (self._state.config.lease_wait if wait else 0)
         pause = _FIRST_WAIT
         while True:
             outcomes: dict[int, Outcome] = {}
-            vacant = await self._look(requests, outcomes, op)
-            await self._ask_leases(requests, vacant, outcomes, op)
+            vacant = await self._look(requests, outcomes, op, allowed)
+            await self._ask_leases(requests, vacant, outcomes, op, allowed.fillable)
             pending = [index for index in range(len(requests)) if index not in outcomes]
             # Where the database must be asked in any case, waiting gains nothing, and two readers that hold what the other waits for lose.
             asks = any(not isinstance(outcome, Hit) for outcome in outcomes.values())
@@ -84,7 +93,7 @@ class Protocol:
             await self._store.sleep(pause)
             pause = min(pause * 2, _LONGEST_WAIT)
 
-    async def _look(self, requests: Sequence[Request], outcomes: dict[int, Outcome], op: str) -> dict[int, Vacant]:
+    async def _look(self, requests: Sequence[Request], outcomes: dict[int, Outcome], op: str, allowed: Limits) -> dict[int, Vacant]:
         """Look at all cells in one step; fill ``outcomes``, return the vacant ones."""
         plans = [request.plan for request in requests]
         keys = list(dict.fromkeys(key for plan in plans for key in (plan.cell, *plan.records)))
@@ -92,8 +101,10 @@ class Protocol:
         vacant: dict[int, Vacant] = {}
         for index, plan in enumerate(plans):
             verdict = self._verdict(requests[index], there)
-            if isinstance(verdict, Usable):
+            if isinstance(verdict, Usable) and (allowed.readable is None or verdict.filled < allowed.readable):
                 outcomes[index] = Hit(verdict.value, there[plan.cell] or b"")
+            elif isinstance(verdict, Usable):
+                outcomes[index] = self.tell_bypass(plan, op, "later than the snapshot")
             elif isinstance(verdict, Blocked):
                 outcomes[index] = self.tell_bypass(plan, op, "write intent")
             elif isinstance(verdict, Leased):
@@ -111,13 +122,14 @@ class Protocol:
         plan = request.plan
         return judge(request, there[plan.cell], [there[key] for key in plan.records], self._state.clock.now(), self._state.signer)
 
-    async def _ask_leases(self, requests: Sequence[Request], vacant: Mapping[int, Vacant], outcomes: dict[int, Outcome], op: str) -> None:
+    async def _ask_leases(
+        self, requests: Sequence[Request], vacant: Mapping[int, Vacant], outcomes: dict[int, Outcome], op: str, before: int
+    ) -> None:
         """Ask for the leases of vacant cells (DESIGN 5.3.2); what was refused for another's lease or fill stays pending."""
         if not vacant:
             return
-        asked = {index: self._lease(requests[index].plan, verdict.seen) for index, verdict in vacant.items()}
-        now, answers = await ask(self._state, self._store.lease(list(asked.values()), self._state.making(new_token())))
-        self._state.clock.learn(now)
+        asked = {index: self._lease(requests[index].plan, verdict.seen, before) for index, verdict in vacant.items()}
+        _, answers = await self._ask(self._store.lease(list(asked.values()), self._state.making(new_token())))
         for (index, lease), answer in zip(asked.items(), answers, strict=True):
             plan = requests[index].plan
             if answer.granted:
@@ -125,20 +137,20 @@ class Protocol:
                 tokens = tuple(record.token if record else "" for record in records)
                 grant = Grant(plan, lease.lease, tokens, not any(record is None or record.intents for record in records))
                 outcomes[index] = self._miss(grant, op, vacant[index].reason)
-            elif answer.reason == "write intent":
+            elif answer.reason in _REFUSED_FOR_NOW:
                 outcomes[index] = self.tell_bypass(plan, op, answer.reason)
 
-    def _lease(self, plan: Plan, seen: bytes | None) -> Lease:
-        required = len(plan.records) if self._state.config.intent_loss_guard else plan.required
-        return Lease(plan.cell, new_token(), seen, plan.records, required, _milliseconds(self._state.config.lease_timeout))
+    def _lease(self, plan: Plan, seen: bytes | None, before: int) -> Lease:
+        required = len(plan.records) if self._state.config.intent_loss_guard or before else plan.required
+        return Lease(plan.cell, new_token(), seen, plan.records, required, milliseconds(self._state.config.lease_timeout), before)
 
     async def fill(self, fillings: Sequence[Filling], op: str, unchanged: Sequence[tuple[Request, Hit]] = ()) -> bool:
         """Put values in cells (DESIGN 5.3.4); return whether the ``unchanged`` hits still were, in the same step (DESIGN 5.3.5).
 
         Never raises for the store's sake: what can't be put isn't put.
         """
-        kept = [filling for filling in fillings if self._keeps(filling)]
-        dropped = [filling.under for filling in fillings if not self._keeps(filling)]
+        kept = [filling for filling in fillings if is_kept(filling, self._state)]
+        dropped = [filling.under for filling in fillings if not is_kept(filling, self._state)]
         try:
             await self.give_back([under for under in dropped if isinstance(under, Grant)])
             await self._delete_unkept([under for under in dropped if isinstance(under, Plan)])
@@ -150,10 +162,6 @@ class Protocol:
                 self.tell_bypass(filling.plan, op, "store unreachable")
             return False
 
-    def _keeps(self, filling: Filling) -> bool:
-        negative_unsafe = filling.kind == envelope.NEGATIVE and isinstance(filling.under, Grant) and not filling.under.free
-        return filling.ttl != 0 and self._state.serves and not negative_unsafe
-
     async def _delete_unkept(self, plans: Sequence[Plan]) -> None:
         """Take an explicit put that is to live for no time as what it says: the old value is no more."""
         if plans and self._state.serves:
@@ -163,9 +171,8 @@ class Protocol:
         if self._state.signer.signs:
             kept = await self._with_tokens(kept)
         look = list(dict.fromkeys(key for request, _ in unchanged for key in (request.plan.cell, *request.plan.records)))
-        fills = [self._fill(filling) for filling in kept]
-        now, put, seen = await ask(self._state, self._store.fill(fills, self._state.making(new_token()), look))
-        self._state.clock.learn(now)
+        fills = [fill_of(filling, self._state) for filling in kept]
+        _, put, seen = await self._ask(self._store.fill(fills, self._state.making(new_token()), look))
         for filling, done in zip(kept, put, strict=True):
             if done:
                 self._tell(events.FILL, filling.plan, op)
@@ -182,7 +189,7 @@ class Protocol:
         keys = list(dict.fromkeys(key for plan in plans for key in plan.records))
         if not keys:
             return list(fillings)
-        _, raws = await ask(self._state, self._store.records(keys, self._state.making(new_token())))
+        _, raws = await self._ask(self._store.records(keys, self._state.making(new_token())))
         records = {key: envelope.parse_record(raw) for key, raw in zip(keys, raws, strict=True)}
         signed: list[Filling] = []
         for filling in fillings:
@@ -195,16 +202,6 @@ class Protocol:
             signed.append(Filling(under, filling.kind, filling.payload, filling.ttl))
         return signed
 
-    def _fill(self, filling: Filling) -> Fill:
-        under, plan = filling.under, filling.plan
-        depth = len(plan.records) if filling.kind == envelope.NEGATIVE else plan.required
-        ttl = _FOREVER_MS if filling.ttl < 0 else _milliseconds(filling.ttl * (1 - self._state.config.jitter * random.random()))  # noqa: S311
-        if isinstance(under, Plan):
-            return Fill(plan.cell, "", (), under.records[:depth], envelope.tail(filling.kind, filling.payload), ttl)
-        tokens = under.tokens[:depth]
-        signature = self._state.signer.sign(plan.cell, tokens, filling.kind, filling.payload)
-        return Fill(plan.cell, under.lease, tokens, (), envelope.tail(filling.kind, filling.payload, signature), ttl)
-
     async def give_back(self, grants: Sequence[Grant]) -> None:
         """Empty the cells of leases that won't be filled, so that others needn't wait (DESIGN 5.3)."""
         if not grants:
@@ -214,14 +211,20 @@ class Protocol:
         except StoreUnavailableError:
             return  # the lease passes by itself
 
-    async def token(self, record: str) -> str:
-        """Return a record's token; while it is under write intent, one that nothing depends on (DESIGN 5.2)."""
+    async def token(self, record: str, snapshot: Snapshot | None = None) -> str:
+        """Return a record's token; where what the reader is about to read may not be found under it, one that nothing depends on.
+
+        That is while the record is under write intent (DESIGN 5.2), and where it changed after the reader's snapshot.
+        """
         try:
-            _, (raw,) = await ask(self._state, self._store.records([record], self._state.making(new_token())))
+            _, (raw,) = await self._ask(self._store.records([record], self._state.making(new_token())))
+            allowed = await self._limits(snapshot)
         except StoreUnavailableError:
             return new_token()
         found = envelope.parse_record(raw)
-        return new_token() if found is None or found.intents or self._state.debts else found.token
+        if found is None or found.intents or self._state.debts or allowed is None:
+            return new_token()
+        return new_token() if allowed.fillable and found.changed >= allowed.fillable else found.token
 
     # Writers: DESIGN 5.4
 
@@ -234,9 +237,9 @@ class Protocol:
         """
         if self._state.config.consistency == "eventual":
             return
-        timeout = _milliseconds(self._state.config.write_intent_timeout)
+        timeout = milliseconds(self._state.config.write_intent_timeout)
         try:
-            self._state.clock.learn(await ask(self._state, self._store.announce(announcement, timeout, self._state.making(new_token()))))
+            await self._ask(self._store.announce(announcement, timeout, self._state.making(new_token())))
         except StoreUnavailableError:
             if self._state.config.unreachable_commit == "refuse":
                 raise
@@ -250,7 +253,7 @@ class Protocol:
         """
         token = new_token()
         try:
-            now = await ask(self._state, self._store.settle(announcement, self._state.making(token)))
+            now: int = await self._ask(self._store.settle(announcement, self._state.making(token)))
         except StoreUnavailableError:
             self._state.debts.owe(announcement)
             return token
@@ -259,7 +262,6 @@ class Protocol:
         except BaseException:
             self._state.debts.owe(announcement)  # cancelled or interrupted: nobody knows whether it got there
             raise
-        self._state.clock.learn(now)
         self._state.debts.forgive(announcement)
         if self._state.debts:
             with contextlib.suppress(StoreUnavailableError):
@@ -290,6 +292,19 @@ class Protocol:
 
     # What all steps share
 
+    async def _limits(self, snapshot: Snapshot | None) -> Limits | None:
+        """Return what a snapshot allows; ``None``: nothing. A process that only hits is told no time, so it asks, once a minute at most."""
+        if is_taken(snapshot) and not self._state.clock.fresh:
+            await self._ask(self._store.records([], self._state.making(new_token())))
+        return limits(snapshot, self._state)
+
+    async def _ask(self, step: Awaitable[Any]) -> Any:
+        """Take a step whose answer is, or begins with, the store's time, and learn that."""
+        sent = self._state.clock.sent()
+        answer = await ask(self._state, step)
+        self._state.clock.learn(answer if isinstance(answer, int) else answer[0], sent)
+        return answer
+
     def _compare_rules(self, namespace: bytes | None, plan: Plan, op: str) -> None:
         """Warn, once for each, of processes that share the namespace but not its rules (DESIGN 5.7)."""
         record = envelope.parse_record(namespace)
@@ -311,7 +326,3 @@ class Protocol:
         emitter = self._state.emitter
         if emitter.wants(name):
             emitter.emit(name, model=plan.model, op=op, key=plan.cell, bind_group=plan.bind_group, reason=reason, took_ms=took_ms)
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(1, round(seconds * 1000))

@@ -32,7 +32,7 @@ class SharedState:
         """Begin with nothing owed and the store believed reachable."""
         self.config = config
         self.emitter = emitter
-        self.clock = StoreClock()
+        self.clock = StoreClock(config.clock_skew)
         self.breaker = Breaker()
         self.signer = Signer(config.signing_keys)
         self.debts = Debts(Keys(config.key_prefix, None).namespaces[:1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -11,7 +12,6 @@ from aa_cache_integration.core.tokens import new_token
 from aa_cache_integration.stores.base import Announcement
 
 if TYPE_CHECKING:
-    import weakref
     from collections.abc import Iterable, Mapping
 
     from sqlalchemy.engine import Connection
@@ -51,7 +51,9 @@ class Write:
     session_state: Literal["", "transaction", "connection"] = ""
     """How long it changes what the connection sees: ``SET``, ``USE``, ``ATTACH``, ``CREATE TEMP``."""
     control: str = ""
-    """The word of a statement that writes nothing but may begin or end a transaction: ``commit``, ``savepoint``, ``release``."""
+    """What a statement that writes nothing does to a transaction: ``commit``, ``commit prepared``, ``savepoint``, ``release``."""
+    begins: bool = False
+    """Whether it begins a transaction and does no more, so that no snapshot is taken by it."""
 
 
 @dataclass
@@ -139,11 +141,35 @@ class Ledger:
     """The savepoint with which a SQLite transaction began, so that its RELEASE commits."""
     statement_failed: bool = False
     """Whether a statement has failed, so that a write that was recorded may not have been made."""
+    first_statement: int | None = None
+    """The monotonic time (ns) before the transaction's first statement: its snapshot, if it keeps to one, isn't older."""
+    has_snapshot: bool = False
+    """Whether a statement has run that surely takes a snapshot where there are any."""
+    cursors: list[weakref.ReferenceType[Any]] = field(default_factory=list)
+    """SQLite's, of statements that may have rows left to fetch."""
+
+    def is_commit_of(self, conn: Connection) -> bool:
+        """Whether this Connection is within its COMMIT: its listeners, or the statements of the two-phase protocol, run meanwhile."""
+        return self.stage is Stage.COMMITTING and self.committer is not None and self.committer() is conn and conn.in_transaction()
 
     @property
     def is_orphan(self) -> bool:
         """Whether the Connection that committed is gone: the garbage collector returns its database connection, and may do no I/O."""
         return self.committer is not None and self.committer() is None
+
+    def begin(self) -> None:
+        """Begin a transaction: no statement has run in it."""
+        self.statement_failed, self.first_statement, self.has_snapshot = False, None, False
+        self.cursors.clear()
+
+    def has_open_cursor(self) -> bool:
+        """Whether one of the cursors is still held by somebody."""
+        return any(cursor() is not None for cursor in self.cursors)
+
+    def watch(self, cursor: object) -> None:
+        """Watch a cursor that may have rows left to fetch; one that nobody holds any more is closed."""
+        self.cursors = [other for other in self.cursors if other() is not None]
+        self.cursors.append(weakref.ref(cursor))
 
     def add(self, groups: Iterable[str | None], write: Write) -> None:
         """Add what a statement writes to the change set of each group."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aa_cache_integration.core.protocol import Protocol
     from aa_cache_integration.manager import CacheManager
 
-__all__ = ("abandon", "announce", "announce_statement", "settle", "settle_pending", "withdraw")
+__all__ = ("abandon", "announce", "announce_more", "announce_statement", "settle", "settle_pending", "withdraw")
 
 T = TypeVar("T")
 
@@ -60,6 +60,19 @@ def announce_statement(
     ledger.add(groups, write)
     announce(ledger, managers)
     return ledger.pending
+
+
+def announce_more(
+    ledger: Ledger, groups: Iterable[str | None], write: Write, managers: Callable[[str | None], Iterable[CacheManager]]
+) -> None:
+    """Put the intents of a statement that runs when those of its transaction are put already: in a listener of its COMMIT.
+
+    Raises:
+        CommitRefusedError: As `announce` does.
+    """
+    groups = tuple(groups)
+    ledger.pending.extend(announce_statement(groups, write, managers))
+    ledger.add(groups, write)
 
 
 def settle(ledger: Ledger) -> None:

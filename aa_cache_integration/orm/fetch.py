@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from sqlalchemy.orm import scoped_session
@@ -104,7 +105,8 @@ class _Fetch:
         codec = self._codec
         idents = [identity_text(values, codec.mapper) for values in wanted]
         unique = dict(zip(idents, wanted, strict=True))
-        way = self._way = await self._database.run(route, codec.mapper, codec.all_rows, self._is_dirty)
+        exact = self._operations.state.config.snapshot_reads == "exact"
+        way = self._way = await self._database.run(partial(route, exact=exact), codec.mapper, codec.all_rows, self._is_dirty)
         codec = self._codec = codec_for(self._model_class, way.dialect)
         reason = self._bypass(way)
         if reason:
@@ -112,7 +114,8 @@ class _Fetch:
             found = await self._load(unique)
             return [self._instance(found[ident]) for ident in idents]
         requests = {ident: self._request(ident, way) for ident in unique}
-        outcomes = dict(zip(requests, await self._operations.protocol.read(list(requests.values()), _OP), strict=True))
+        found_there = await self._operations.protocol.read(list(requests.values()), _OP, snapshot=way.snapshot)
+        outcomes = dict(zip(requests, found_there, strict=True))
         payloads = await self._fill_misses(unique, requests, outcomes)
         return self._answers(idents, outcomes, payloads)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
@@ -11,16 +13,15 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 
-from aa_cache_integration.manager import live_managers
-from aa_cache_integration.orm import autocommit, binding, commit
-from aa_cache_integration.orm.changes import Ledger, Stage, enter_unit_of_work, ledger_of
+from aa_cache_integration.core import leases
+from aa_cache_integration.orm import autocommit, binding, commit, transactions
+from aa_cache_integration.orm.changes import Ledger, Stage, Write, enter_unit_of_work, ledger_of
+from aa_cache_integration.orm.isolation import takes_snapshot
+from aa_cache_integration.orm.managers import managers_of
 from aa_cache_integration.orm.tables import written_by
-from aa_cache_integration.registry import registries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from aa_cache_integration.manager import CacheManager
+    from collections.abc import Iterator
 
 __all__ = ("connections_of", "remove_cache_listeners", "setup_cache_listeners")
 
@@ -57,21 +58,6 @@ def remove_cache_listeners() -> None:
             _installed = False
 
 
-def _managers(group: str | None) -> Iterable[CacheManager]:
-    """Return every manager that a write in this group must be told to: the declared, the live, and those used for the group.
-
-    A declared one is built for it, for a process that only writes must tell the others' cache too. A registry that nobody has loaded
-    isn't read in the middle of a commit.
-    """
-    declared = (group or "").partition("#")[0] or None
-    loaded = (registry for registry in registries() if registry.is_loaded)
-    found = {id(manager): manager for registry in loaded for manager in registry.managers_for_group(declared)}
-    for manager in live_managers():
-        if group == manager.config.bind_group or group in manager.planner.groups:
-            found[id(manager)] = manager
-    return found.values()
-
-
 def connections_of(session: Session) -> tuple[Connection, ...]:
     """Return the connections that take part in a session's transaction."""
     return tuple(_connections.get(session, ()))
@@ -82,38 +68,63 @@ def connections_of(session: Session) -> tuple[Connection, ...]:
 
 def _before_cursor_execute(
     conn: Connection,
-    _cursor: Any,
+    cursor: Any,
     statement: str,
     _parameters: Any,
     context: Any,
     _executemany: bool,  # noqa: FBT001 - SQLAlchemy's signature
 ) -> None:
     ledger = ledger_of(conn.info)
-    commit.settle(ledger)
+    commits = ledger.is_commit_of(conn)
+    if not commits:
+        commit.settle(ledger)
     if binding.is_ignored(conn.dialect):
         return
     write = written_by(context, statement)
+    _note(conn, ledger, cursor, write)
     if write.control:
-        if autocommit.ends_transaction(conn, ledger, write.control, statement) and ledger.changes:
-            _announce(conn, ledger)
-            setattr(context, _STATEMENT, _COMMITS)
-        return
+        _control(conn, ledger, write, statement, context)
+    elif write.unknown or write.tables:
+        groups = binding.groups_written(conn)
+        if commits:
+            with _rolled_back_if_refused(conn, ledger):
+                commit.announce_more(ledger, groups, write, managers_of)
+            return
+        ledger.add(groups, write)
+        if autocommit.commits_alone(conn, statement):
+            setattr(context, _STATEMENT, commit.announce_statement(groups, write, managers_of))
+
+
+def _note(conn: Connection, ledger: Ledger, cursor: Any, write: Write) -> None:
+    """Note what a statement says of how the transaction sees the database."""
+    if ledger.first_statement is None and not write.begins:
+        ledger.first_statement = time.monotonic_ns()
+    if conn.dialect.name == "sqlite" and not conn.dialect.is_async:  # an asynchronous cursor has fetched all rows at once
+        ledger.watch(cursor)
     if write.session_state and ledger.session_state != "connection":
         ledger.session_state = write.session_state
-    if not (write.unknown or write.tables):
-        return
-    groups = binding.groups_written(conn)
-    ledger.add(groups, write)
-    if autocommit.commits_alone(conn, statement):
-        setattr(context, _STATEMENT, commit.announce_statement(groups, write, _managers))
+
+
+def _control(conn: Connection, ledger: Ledger, write: Write, statement: str, context: Any) -> None:
+    """Announce what a statement commits that ends a transaction."""
+    if write.control == "commit prepared":
+        if ledger.is_commit_of(conn):
+            setattr(context, _STATEMENT, _COMMITS)
+        else:  # of a transaction that this connection didn't write
+            setattr(context, _STATEMENT, commit.announce_statement(binding.groups_written(conn), Write(unknown=True), managers_of))
+    elif autocommit.ends_transaction(conn, ledger, write.control, statement) and ledger.changes:
+        _announce(conn, ledger)
+        setattr(context, _STATEMENT, _COMMITS)
 
 
 def _after_cursor_execute(conn: Connection, _cursor: Any, _statement: str, _parameters: Any, context: Any, _executemany: bool) -> None:  # noqa: FBT001
+    ledger = ledger_of(conn.info)
+    ledger.has_snapshot = ledger.has_snapshot or takes_snapshot(context, conn.dialect)
     pending = getattr(context, _STATEMENT, None)
     if pending is not None:
         setattr(context, _STATEMENT, None)
         if pending is _COMMITS:
-            commit.settle(ledger_of(conn.info))
+            commit.settle(ledger)
         else:
             commit.settle_pending(pending)
 
@@ -121,9 +132,15 @@ def _after_cursor_execute(conn: Connection, _cursor: Any, _statement: str, _para
 def _begin(conn: Connection) -> None:
     ledger = ledger_of(conn.info)
     _finish(ledger)
-    ledger.statement_failed = False
     if ledger.stage is Stage.FAILED:
         _roll_back(conn, ledger)
+    if not autocommit.in_transaction(conn):  # else another Connection has begun it on the same database connection
+        ledger.begin()
+    transactions.enter(conn)
+
+
+def _begin_twophase(conn: Connection, _xid: Any) -> None:
+    _begin(conn)
 
 
 def _commit(conn: Connection) -> None:
@@ -141,8 +158,14 @@ def _commit(conn: Connection) -> None:
 
 
 def _announce(conn: Connection, ledger: Ledger) -> None:
+    with _rolled_back_if_refused(conn, ledger):
+        commit.announce(ledger, managers_of)
+
+
+@contextmanager
+def _rolled_back_if_refused(conn: Connection, ledger: Ledger) -> Iterator[None]:
     try:
-        commit.announce(ledger, _managers)
+        yield
     except BaseException:
         _roll_back(conn, ledger)  # SQLAlchemy emits no ROLLBACK after a COMMIT that raised inside a hook
         raise
@@ -180,6 +203,8 @@ def _rollback(conn: Connection) -> None:
     if conn.invalidated:
         return  # the pool has told of it, and asking for `info` would be asking for a new connection
     ledger = ledger_of(conn.info)
+    if ledger.changes:
+        leases.void("rolled back")
     if ledger.stage is Stage.FAILED:
         ledger.close()
     else:
@@ -271,6 +296,7 @@ _LISTENERS: tuple[tuple[Any, str, Any], ...] = (
     (Engine, "before_cursor_execute", _before_cursor_execute),
     (Engine, "after_cursor_execute", _after_cursor_execute),
     (Engine, "begin", _begin),
+    (Engine, "begin_twophase", _begin_twophase),
     (Engine, "commit", _commit),
     (Engine, "commit_twophase", _commit_twophase),
     (Engine, "rollback", _rollback),

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Connection
 
+from aa_cache_integration.core.transactions import View, combined
 from aa_cache_integration.orm import binding, listeners
-from aa_cache_integration.orm.autocommit import in_transaction
 from aa_cache_integration.orm.changes import ledger_of
+from aa_cache_integration.orm.isolation import level_of, view_at, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,11 +21,10 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Mapper, Session
     from sqlalchemy.sql.elements import ClauseElement
 
+    from aa_cache_integration.core.plans import Snapshot
     from aa_cache_integration.planner import Planner
 
 __all__ = ("Route", "connect", "has_own_state", "route", "sees_uncommitted", "warn_once")
-
-_READ_COMMITTED = frozenset({"READ COMMITTED", "AUTOCOMMIT"})
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,13 @@ class Route:
     fills: bool = True
     bypass: str = ""
     """Why it must go to the database and fill nothing; ``""``: the cache may serve it."""
+    snapshot: Snapshot | None = None
+    """What the read keeps to."""
 
 
-def route(session: Session, mapper: Mapper[Any], clause: ClauseElement, is_dirty: Callable[[Connection], bool]) -> Route:
+def route(
+    session: Session, mapper: Mapper[Any], clause: ClauseElement, is_dirty: Callable[[Connection], bool], *, exact: bool = False
+) -> Route:
     """Decide about a read in a session, after flushing what is pending, as a query would.
 
     Args:
@@ -52,6 +56,7 @@ def route(session: Session, mapper: Mapper[Any], clause: ClauseElement, is_dirty
         mapper: What is read.
         clause: The statement that would read it; an application's ``get_bind`` may look at it.
         is_dirty: Whether a connection's open transaction has written to what the read depends on.
+        exact: Whether a snapshot must be known of that isn't taken yet (``snapshot_reads="exact"``).
     """
     session._autoflush()  # noqa: SLF001 - what Query calls; honours autoflush=False, no_autoflush and a flush under way
     bind = session.get_bind(mapper=mapper, clause=clause)
@@ -65,11 +70,16 @@ def route(session: Session, mapper: Mapper[Any], clause: ClauseElement, is_dirty
     found = binding.binding_of(engine.dialect, options)
     if found is None:
         return Route(engine.dialect, bind, bypass="ignored engine" if binding.is_ignored(engine.dialect) else "engine not bound")
-    reason = _reason(session, bind, options, open_connections, is_dirty)
+    view = _view(session, bind, options, open_connections, exact=exact)
+    reason = view.bypass
+    if options.get("schema_translate_map"):
+        reason = "schema translation"
+    elif any(is_dirty(conn) for conn in open_connections):
+        reason = "own writes"
     vary = found.own
     if found.vary is not None and not reason:
         vary += repr(found.vary(connect(session, bind)))
-    return Route(engine.dialect, bind, found.read_group(), found.bind_group, vary, found.fills, reason)
+    return Route(engine.dialect, bind, found.read_group(), found.bind_group, vary, found.fills, reason, view.snapshot)
 
 
 def connect(session: Session, bind: Engine | Connection) -> Connection:
@@ -90,36 +100,20 @@ def has_own_state(conn: Connection) -> bool:
     return bool(ledger_of(conn.info).session_state)
 
 
-def _reason(
-    session: Session,
-    bind: Engine | Connection,
-    options: dict[str, Any],
-    connections: list[Connection],
-    is_dirty: Callable[[Connection], bool],
-) -> str:
-    """Return why the database must be asked; ``""`` when it needn't."""
-    engine = bind.engine
-    if options.get("schema_translate_map"):
-        return "schema translation"
-    if any(has_own_state(conn) for conn in connections):
-        return "session state"
-    if any(is_dirty(conn) for conn in connections):
-        return "own writes"
-    level = options.get("isolation_level") or getattr(engine.dialect, "_on_connect_isolation_level", None)
-    if engine.dialect.name == "sqlite":
-        if level == "READ UNCOMMITTED":
-            return "read uncommitted"
-        return "snapshot transaction" if any(_holds_snapshot(conn) for conn in connections) else ""
-    if level is None and engine.dialect.default_isolation_level is None:
+def _view(session: Session, bind: Engine | Connection, options: dict[str, Any], connections: list[Connection], *, exact: bool) -> View:
+    """Return how the session's transaction sees the database."""
+    dialect = bind.engine.dialect
+    if dialect.name == "sqlite" and exact and not connections:
+        connections = [connect(session, bind)]  # whether it begins with BEGIN is known to the application alone
+    if connections:
+        return combined([view_of(conn) for conn in connections])
+    level = level_of(dialect, options)
+    if dialect.name == "sqlite":
+        return View(bypass="read uncommitted") if level == "READ UNCOMMITTED" else View()
+    if level is None:
         connect(session, bind)  # the first connection of an engine reads the default
-    level = level or engine.dialect.default_isolation_level
-    return "" if level in _READ_COMMITTED else f"isolation level {str(level).lower()}"
-
-
-def _holds_snapshot(conn: Connection) -> bool:
-    """Whether a SQLite connection is in a transaction that hasn't written, and so may read what others have replaced since (DESIGN 5.1)."""
-    ledger = ledger_of(conn.info)
-    return in_transaction(conn) and (ledger.statement_failed or not ledger.changes)
+        level = level_of(dialect, options)
+    return view_at(dialect, level)
 
 
 _warned_lock = threading.Lock()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import weakref
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -28,8 +27,8 @@ from aa_cache_integration.codecs.family import root_of
 from aa_cache_integration.codecs.identity import base_table_name, identity_of
 from aa_cache_integration.codecs.registered import mapper_of_table, mappers_with
 from aa_cache_integration.exceptions import IdentityError
-from aa_cache_integration.orm.autocommit import leading_word
 from aa_cache_integration.orm.changes import Write, in_unit_of_work
+from aa_cache_integration.orm.text import NOTHING, RELEASE, SAVEPOINT, UNKNOWN, written_by_ddl, written_by_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,27 +39,6 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
 __all__ = ("written_by",)
-
-_NOTHING = Write()
-_UNKNOWN = Write(unknown=True)
-_READING_WORDS = frozenset({"select", "values", "show", "pragma", "describe", "desc", "begin", "start", "rollback"})
-"""What a text statement begins with when it writes no row. ``SELECT … INTO`` and ``EXPLAIN ANALYZE`` aren't told from what they hold."""
-_SELECT_INTO = re.compile(r"\binto\b", re.IGNORECASE)
-_CONTROLLING_WORDS = {
-    "commit": Write(control="commit"),
-    "end": Write(control="commit"),
-    "savepoint": Write(control="savepoint"),
-    "release": Write(control="release"),
-}
-
-
-_STATE_WORDS = frozenset({"set", "use", "attach", "detach", "reset", "discard"})
-_MAKES_TEMPORARY = re.compile(r"\s*create\s+(?:or\s+replace\s+)?(?:local\s+|global\s+)?temp", re.IGNORECASE)
-_SESSION_STATE = Write(session_state="connection")
-"""After these a connection may see other rows than its fellows under the same names (DESIGN 3.5)."""
-_TEMPORARY = Write(unknown=True, session_state="connection")
-_TRANSACTION_STATE = Write(session_state="transaction")
-_SETS_TRANSACTION = re.compile(r"\s*set\s+(?:local|transaction|constraints)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -89,10 +67,10 @@ def written_by(context: ExecutionContext, statement: str) -> Write:
         statement: Its text.
     """
     if context.isddl:  # type: ignore[attr-defined]
-        return _TEMPORARY if _MAKES_TEMPORARY.match(statement) else _UNKNOWN
+        return written_by_ddl(statement)
     compiled: Any = context.compiled
     if compiled is None or isinstance(compiled.statement, TextClause):
-        return _written_by_text(statement)
+        return written_by_text(statement, context.dialect.name)
     form = _forms.get(compiled)
     if form is None:
         form = _forms[compiled] = _form_of(compiled, statement)
@@ -103,34 +81,21 @@ def written_by(context: ExecutionContext, statement: str) -> Write:
     return write if not schemas or not write.tables else _translated(write, form.tables, schemas)
 
 
-def _written_by_text(statement: str) -> Write:
-    word = leading_word(statement)
-    more = statement.rstrip().rstrip(";").count(";")
-    if not more and word in _CONTROLLING_WORDS:
-        return _CONTROLLING_WORDS[word]
-    if _MAKES_TEMPORARY.match(statement):
-        return _TEMPORARY
-    if not more and (word in _STATE_WORDS or (word == "pragma" and "=" in statement)):
-        return _TRANSACTION_STATE if _SETS_TRANSACTION.match(statement) else _SESSION_STATE
-    if more or word not in _READING_WORDS or (word == "select" and _SELECT_INTO.search(statement)):
-        return _UNKNOWN
-    return _NOTHING
-
-
 def _form_of(compiled: SQLCompiler, statement: str) -> _Form:
     if isinstance(compiled.statement, (SavepointClause, ReleaseSavepointClause)):
-        return _Form(_CONTROLLING_WORDS["savepoint" if isinstance(compiled.statement, SavepointClause) else "release"])
+        return _Form(SAVEPOINT if isinstance(compiled.statement, SavepointClause) else RELEASE)
     if any(not _only_reads(text) for text in _texts_in(compiled)):
-        return _Form(_UNKNOWN)
+        return _Form(UNKNOWN)
     written = list(_dml_in(compiled))
     if not written:  # a construct of the application's own is told by its text
-        return _Form(_NOTHING if isinstance(compiled.statement, (SelectBase, FunctionElement)) else _written_by_text(statement))
+        known = isinstance(compiled.statement, (SelectBase, FunctionElement))
+        return _Form(NOTHING if known else written_by_text(statement, compiled.dialect.name))
     tables: dict[Table, None] = {}
     bulk: dict[Table, None] = {}
     for element, main in written:
         table = element.table
         if not isinstance(table, Table):
-            return _Form(_UNKNOWN)  # a join, an alias, or a lightweight table of text
+            return _Form(UNKNOWN)  # a join, an alias, or a lightweight table of text
         tables[table] = None
         if main and compiled.isinsert and _only_adds(element):
             continue
@@ -152,7 +117,7 @@ def _texts_in(compiled: SQLCompiler) -> Iterator[str]:
 
 
 def _only_reads(text: str) -> bool:
-    return _written_by_text(text) is _NOTHING
+    return written_by_text(text) is NOTHING
 
 
 def _only_adds(insert: Any) -> bool:

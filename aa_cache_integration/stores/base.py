@@ -40,6 +40,8 @@ class Lease:
     """The first so many records must be free of write intents."""
     ttl: int
     """Milliseconds."""
+    before: int = 0
+    """The store's time (µs) before which every record must have last changed (DESIGN 5.5); ``0``: whenever it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class LeaseAnswer:
 
     granted: bool
     reason: str
-    """Why not: ``"lease held"``, ``"write intent"``, ``"changed"``; ``""`` when granted."""
+    """Why not: ``"lease held"``, ``"write intent"``, ``"changed"``, ``"later than the snapshot"``; ``""`` when granted."""
     records: tuple[bytes, ...] = ()
     """The records as they were when the lease was granted."""
 

@@ -19,14 +19,18 @@ __all__ = ("MemorySlots",)
 _SWEEP_AT_LEAST = 1000
 
 
-def _wall_clock() -> int:
-    return time.time_ns() // 1000
+_BEGAN = time.time_ns() // 1000 - time.monotonic_ns() // 1000
+
+
+def _steady_clock() -> int:
+    """Return the time since the epoch (µs), as a clock that nobody sets: only this process reads it."""
+    return _BEGAN + time.monotonic_ns() // 1000
 
 
 class MemorySlots:
     """Bytes by key with a time to live; the least recently used go first, a standing write intent never."""
 
-    def __init__(self, max_entries: int | None, default_ttl: int, clock: Callable[[], int] = _wall_clock) -> None:
+    def __init__(self, max_entries: int | None, default_ttl: int, clock: Callable[[], int] = _steady_clock) -> None:
         """Begin empty.
 
         Args:

@@ -67,7 +67,7 @@ class RedisStore:
     async def lease(self, requests: Sequence[Lease], making: Making) -> tuple[int, list[LeaseAnswer]]:
         """See `Store.lease`."""
         keys = [key for request in requests for key in (request.cell, *request.records)]
-        packed = [{"lease": r.lease, "records": len(r.records), "required": r.required, "ttl": r.ttl} for r in requests]
+        packed = [{"lease": r.lease, "records": len(r.records), "required": r.required, "ttl": r.ttl, "before": r.before} for r in requests]
         seen = [request.seen or b"" for request in requests]
         now, answers = await self._script("LEASE", keys, seen, requests=packed, **_making(making))
         return int(now), [LeaseAnswer(not reason, reason.decode(), tuple(records)) for reason, records in answers]

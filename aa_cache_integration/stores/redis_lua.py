@@ -78,7 +78,8 @@ for i, request in ipairs(args.requests) do
   if not reason then
     for j = 1, request.records do
       local found = record(KEYS[at + j])
-      if j <= request.required and #found.list > 0 then reason = 'write intent' end
+      if j <= request.required and #found.list > 0 then reason = 'write intent'
+      elseif not reason and request.before > 0 and tonumber(found.changed) >= request.before then reason = 'later than the snapshot' end
       records[j] = found.raw
     end
   end

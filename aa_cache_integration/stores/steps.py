@@ -68,6 +68,8 @@ def lease(slots: Slots, request: Lease, now: int, making: Making) -> LeaseAnswer
     records = [record(slots, key, now, making) for key in request.records]
     if any(found.intents for found in records[: request.required]):
         return LeaseAnswer(granted=False, reason="write intent")
+    if request.before and any(found.changed >= request.before for found in records):
+        return LeaseAnswer(granted=False, reason="later than the snapshot")
     for key, found in zip(request.records, records, strict=True):
         slots.raise_ttl(key, envelope.record_bytes(found), making.record_ttl)
     slots.put(request.cell, mine, request.ttl)

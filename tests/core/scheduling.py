@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aa_cache_integration import CacheConfig
 from aa_cache_integration.core import envelope, protocol
+from aa_cache_integration.core.clock import StoreClock
 from aa_cache_integration.core.drive import drive
 from aa_cache_integration.core.plans import Filling, Grant, Miss, Plan, Request
 from aa_cache_integration.core.protocol import Protocol
@@ -116,6 +117,7 @@ class Client:
         self.events: list[CacheEvent] = []
         self.state = SharedState(config, Emitter(hooks=[Ear(self.events)]))
         self.monotonic = SimpleNamespace(now=100.0)
+        self.state.clock = StoreClock(config.clock_skew, lambda: round(self.monotonic.now * 1_000_000_000))
         self.state.breaker._clock = lambda: self.monotonic.now
         self.state.debts._clock = lambda: self.monotonic.now
         self.store = HandStore(world.inner, SimpleNamespace(passes=self.passes))
@@ -126,7 +128,7 @@ class Client:
         """Let time pass, and let this process know it as if it had asked."""
         self.world.passes(seconds)
         self.monotonic.now += seconds
-        self.state.clock.learn(self.world.slots.now())
+        self.state.clock.learn(self.world.slots.now(), self.state.clock.sent())
 
     @property
     def told(self) -> list[tuple[str, str | None]]:

@@ -184,7 +184,7 @@ def test_a_record_whose_intents_have_passed_makes_what_depends_on_it_a_miss(read
 @pytest.mark.parametrize("hours", [-5, 5])
 def test_a_reader_whose_clock_is_wrong_gets_no_lease_under_intents(reader: Client, other: Client, hours: int) -> None:
     other.announce(writer(ENTITY, records=ENTITY.records[2:]))
-    reader.state.clock.learn(reader.world.slots.now() + hours * 3_600_000_000)
+    reader.state.clock.learn(reader.world.slots.now() + hours * 3_600_000_000, reader.state.clock.sent())
     assert is_bypass(reader.read(), "write intent")
 
 

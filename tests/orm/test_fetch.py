@@ -397,7 +397,7 @@ def test_a_transaction_that_began_with_begin_reads_from_its_snapshot(cached: Wor
         assert session.get_one(Product, 1).name == "old"
         write(cached, 1, "new")
         assert cached.read(Product, 1).name == "new"
-        assert cached.reason(session, Product, 1) == "snapshot transaction"
+        assert cached.reason(session, Product, 1) == "later than the snapshot"
         assert cached.fetch(session, Product, 1).name == "old"
         assert not cached.fills(session, Product, 2)
     assert cached.read(Product, 1).name == "new"
@@ -415,7 +415,7 @@ def test_a_transaction_whose_first_write_failed_may_hold_a_snapshot(cached: Worl
         busy.execute(update(products).values(name="new"))
         busy.commit()
         busy.execute(text("SELECT 1"))  # its commit is settled
-        assert cached.reason(session, Product, 2) == "snapshot transaction"
+        assert cached.reason(session, Product, 2) == "later than the snapshot"
         assert cached.fetch(session, Product, 2).name == "old"
     assert cached.read(Product, 2).name == "new"
 

@@ -202,7 +202,7 @@ class World:
         slots = self.manager._store().blocking._slots  # type: ignore[attr-defined]
         clock = slots._clock
         slots._clock = lambda: clock() + round(seconds * 1_000_000)
-        self.manager._state.clock.learn(slots.now())
+        self.manager._state.clock.learn(slots.now(), self.manager._state.clock.sent())
 
     def in_the_database(self, statement: str, **parameters: Any) -> None:
         """Write behind everybody's back, through the driver alone."""

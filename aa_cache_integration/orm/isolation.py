@@ -1,0 +1,83 @@
+"""How a connection's transaction sees the database: what is committed, a snapshot, or as nothing that a cache could say (DESIGN 5.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Table
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.selectable import Select
+
+from aa_cache_integration.core.plans import Snapshot
+from aa_cache_integration.core.transactions import View
+from aa_cache_integration.orm.autocommit import in_transaction
+from aa_cache_integration.orm.changes import ledger_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy.engine import Connection, Dialect
+    from sqlalchemy.engine.interfaces import ExecutionContext
+
+    from aa_cache_integration.orm.changes import Ledger
+
+__all__ = ("level_of", "takes_snapshot", "view_at", "view_of")
+
+_COMMITTED: Final = frozenset({"READ COMMITTED", "AUTOCOMMIT"})
+_SNAPSHOT: Final = frozenset({("postgresql", "REPEATABLE READ"), ("mysql", "REPEATABLE READ"), ("mariadb", "REPEATABLE READ")})
+"""Where a level means one snapshot for all reads of the transaction; elsewhere it may mean locks, which a hit wouldn't take."""
+
+
+def level_of(dialect: Dialect, options: Mapping[str, Any]) -> str | None:
+    """Return the isolation level: by execution options, the engine's, else the database's default; ``None``: nobody has connected yet."""
+    level: str | None = options.get("isolation_level") or getattr(dialect, "_on_connect_isolation_level", None)
+    return level or getattr(dialect, "default_isolation_level", None)
+
+
+def view_at(dialect: Dialect, level: str | None) -> View:
+    """Return how a transaction at this level sees the database before its first statement; SQLite's is known by `view_of` alone."""
+    if level in _COMMITTED:
+        return View()
+    if (dialect.name, level) in _SNAPSHOT:
+        return View(Snapshot(None, certain=False))
+    return View(bypass=f"isolation level {str(level).lower()}")
+
+
+def view_of(conn: Connection) -> View:
+    """Return how the open transaction of a connection sees the database at this moment."""
+    ledger = ledger_of(conn.info)
+    if ledger.session_state:
+        return View(bypass="session state")
+    level = level_of(conn.dialect, conn.get_execution_options())
+    if conn.dialect.name == "sqlite":
+        return _view_in_sqlite(conn, ledger, level)
+    found = view_at(conn.dialect, level)
+    return found if found.snapshot is None else View(Snapshot(ledger.first_statement, ledger.has_snapshot))
+
+
+def _view_in_sqlite(conn: Connection, ledger: Ledger, level: str | None) -> View:
+    """Tell SQLite's isolation by what the driver does: it reports SERIALIZABLE whatever that is.
+
+    A transaction that has written holds the lock that lets nobody else commit, so what it sees is what is committed. Before that, within
+    a BEGIN, it keeps to a snapshot; and so does a statement whose rows aren't all fetched yet, together with all that run beside it.
+    """
+    if level == "READ UNCOMMITTED":
+        return View(bypass="read uncommitted")
+    has_lock = bool(ledger.changes) and not ledger.statement_failed
+    keeps = not has_lock if in_transaction(conn) else ledger.has_open_cursor()
+    return View(Snapshot(ledger.first_statement, ledger.has_snapshot)) if keeps else View()
+
+
+def takes_snapshot(context: ExecutionContext, dialect: Dialect) -> bool:
+    """Whether a transaction has a snapshot once this statement has run; ``False`` where that isn't certain.
+
+    InnoDB takes it with the first SELECT that reads a table and locks nothing, PostgreSQL and SQLite with the first statement that reads
+    or writes one.
+    """
+    statement: Any = getattr(context.compiled, "statement", None)
+    if isinstance(statement, UpdateBase):
+        return dialect.name not in {"mysql", "mariadb"}
+    if not isinstance(statement, Select) or statement._for_update_arg is not None:  # noqa: SLF001 - has no public reader
+        return False
+    return any(isinstance(element, Table) for element in visitors.iterate(statement))
