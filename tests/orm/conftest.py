@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +12,10 @@ from sqlalchemy.util import greenlet_spawn
 
 from aa_cache_integration import manager
 from aa_cache_integration.orm import binding
-from tests.orm.world import World, pending_tasks
+from tests.orm.world import ServerWorld, World, pending_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.conftest import RecordedEvents
@@ -82,3 +83,22 @@ def store() -> str:
 def world(request: pytest.FixtureRequest, tmp_path: Path, cache_options: dict[str, Any], recorded_events: RecordedEvents) -> World:
     """An application on a SQLite file."""
     return World(tmp_path / "world.db", cache_options, recorded_events, asynchronous=request.param == "async")
+
+
+@pytest.fixture
+def make_world(
+    request: pytest.FixtureRequest, tmp_path: Path, cache_options: dict[str, Any], recorded_events: RecordedEvents
+) -> Iterator[Callable[..., World]]:
+    """Makes an application on a database: ``sqlite``, ``postgresql`` or ``mariadb``."""
+    with ExitStack() as databases:
+
+        def make(database: str, *, asynchronous: bool, **options: Any) -> World:
+            file = tmp_path / "world.db"
+            if database == "sqlite":
+                return World(file, {**cache_options, **options}, recorded_events, asynchronous=asynchronous)
+            server = request.getfixturevalue(f"{database}_server")
+            driver = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}[database]
+            url = databases.enter_context(server.fresh_database(driver))
+            return ServerWorld(file, {**cache_options, **options}, recorded_events, asynchronous=asynchronous, url=url)
+
+        yield make

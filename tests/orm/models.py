@@ -39,6 +39,8 @@ __all__ = (
 class Base(DeclarativeBase):
     """All of them."""
 
+    type_annotation_map = {str: String(200)}  # noqa: RUF012 - MariaDB wants a length
+
 
 class Product(Base):
     __tablename__ = "products"

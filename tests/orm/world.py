@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
 from aa_cache_integration import CacheConfig, CacheManager
 from aa_cache_integration.core import envelope
+from aa_cache_integration.orm import binding
 from aa_cache_integration.registry import CacheRegistry
-from tests.orm.models import Base
+from tests.orm.models import Base, Product, Tag, Versioned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import RecordedEvents
 
-__all__ = ("World", "begin_recipe", "on_each_store", "only_async", "only_sync", "pending_tasks", "stored")
+__all__ = ("ServerWorld", "World", "begin_recipe", "on_each_store", "only_async", "only_sync", "pending_tasks", "stored")
 
 
 @dataclass
@@ -55,6 +56,10 @@ class World:
         self._sessions: dict[Session, AsyncSession] = {}
         self.engine = self.make_engine()
         self.registry.bind(self.engine)
+        self.create_database()
+
+    def create_database(self) -> None:
+        """Make the tables, behind everybody's back."""
         with sqlite3.connect(self.file) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
         connection.close()
@@ -119,6 +124,13 @@ class World:
         if self.asynchronous:
             return await_only(manager.fetch_entities_async(self._sessions[session], model, idents))
         return manager.fetch_entities_sync(session, model, idents)
+
+    def call(self, operation: str, *arguments: Any, manager: CacheManager | None = None) -> Any:
+        """Take an operation of the manager's that knows no session, in the manner of this kind."""
+        manager = manager or self.manager
+        if self.asynchronous:
+            return await_only(getattr(manager, f"{operation}_async")(*arguments))
+        return getattr(manager, f"{operation}_sync")(*arguments)
 
     def read(self, model: type[Any], ident: Any, manager: CacheManager | None = None) -> Any:
         """Read a row through the cache in a session of its own."""
@@ -210,6 +222,47 @@ class World:
         with connection:
             connection.execute(statement, parameters)
         connection.close()
+
+
+@dataclass
+class ServerWorld(World):
+    """The same on a database server."""
+
+    url: str = ""
+    """Of a database of the test's own, for the synchronous driver."""
+
+    def make_engine(self, **options: Any) -> Engine:
+        """See `World.make_engine`."""
+        return self.engine_of(self.url, **options)
+
+    def engine_of(self, url: str, **options: Any) -> Engine:
+        """See `World.engine_of`."""
+        if not self.asynchronous:
+            self._sync_engines.append(create_engine(url, **options))
+            return self._sync_engines[-1]
+        self._async_engines.append(create_async_engine(url.replace("pymysql", "aiomysql"), **options))
+        return self._async_engines[-1].sync_engine
+
+    def create_database(self) -> None:
+        """See `World.create_database`."""
+        bootstrap = create_engine(self.url)
+        with ignored(bootstrap):
+            Base.metadata.create_all(bootstrap, [Product.__table__, Tag.__table__, Versioned.__table__])  # type: ignore[list-item]
+        bootstrap.dispose()
+
+    def in_the_database(self, statement: str, **parameters: Any) -> None:
+        """See `World.in_the_database`."""
+        engine = create_engine(self.url)
+        with ignored(engine), engine.begin() as connection:
+            connection.execute(text(statement), parameters)
+        engine.dispose()
+
+
+@contextmanager
+def ignored(engine: Engine) -> Iterator[None]:
+    """Let nobody hear of what an engine writes."""
+    binding.ignore(engine)
+    yield
 
 
 def stored(manager: CacheManager) -> dict[str, bytes]:
