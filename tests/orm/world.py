@@ -209,6 +209,21 @@ class World:
         finally:
             event.remove(self.engine, "commit", listen)
 
+    @contextmanager
+    def intents_before(self, words: tuple[str, ...]) -> Iterator[list[set[str]]]:
+        """Collect the intents that stand when a statement that begins so is about to run, seen by a listener behind ours."""
+        seen: list[set[str]] = []
+
+        def listen(_conn: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+            if statement.startswith(words):
+                seen.append(self.intents())
+
+        event.listen(self.engine, "before_cursor_execute", listen)
+        try:
+            yield seen
+        finally:
+            event.remove(self.engine, "before_cursor_execute", listen)
+
     def pass_time(self, seconds: float) -> None:
         """Let the memory store's time pass."""
         slots = self.manager._store().blocking._slots  # type: ignore[attr-defined]
