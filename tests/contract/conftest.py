@@ -42,10 +42,12 @@ class Contract:
         """Return how records are made."""
         return Making(token, "rules", 60_000, quarantine)
 
-    def lease_of(self, cell: str, lease: str, *records: str, seen: bytes | None = None, required: int | None = None) -> Lease:
+    def lease_of(
+        self, cell: str, lease: str, *records: str, seen: bytes | None = None, required: int | None = None, before: int = 0
+    ) -> Lease:
         """Return a request for a lease."""
         keys = tuple(self.key(record) for record in records)
-        return Lease(self.key(cell), lease, seen, keys, len(keys) if required is None else required, 60_000)
+        return Lease(self.key(cell), lease, seen, keys, len(keys) if required is None else required, 60_000, before)
 
     def fill_of(
         self, cell: str, lease: str, *tokens: str, payload: bytes = b"value", records: tuple[str, ...] = (), ttl: int = 60_000

@@ -111,6 +111,24 @@ async def test_a_lease_is_refused_when_another_value_stands_there_than_was_seen(
     assert (await lease(contract, "cell", "L2"))[:2] == (False, "changed")
 
 
+async def test_a_lease_for_a_snapshot_is_refused_when_a_record_changed_later(contract: Contract) -> None:
+    """And nothing is put: what stands in the cell is others' (DESIGN 5.5)."""
+    await contract.store.records([contract.key("early"), contract.key("late")], contract.making())
+    await contract.passes(2)
+    await contract.store.settle(contract.writer("W", records=("late",)), contract.making("renewed"))
+    changed = (await contract.record("late")).changed
+    await contract.passes(2)
+    for records, before, granted in [
+        (("early", "late"), changed, False),
+        (("early", "late"), changed + 1, True),
+        (("early",), changed, True),
+        (("early", "new"), changed, False),
+    ]:
+        answer = await lease(contract, f"cell{before}{records}", "L1", *records, before=before)
+        assert answer[:2] == ((True, "") if granted else (False, "later than the snapshot"))
+        assert (await contract.look(f"cell{before}{records}") is not None) == granted
+
+
 async def test_a_fill_without_the_lease_is_refused(contract: Contract) -> None:
     await lease(contract, "cell", "L1")
     assert not await fill(contract, "cell", "L2", "token")
