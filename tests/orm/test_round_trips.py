@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
 from sqlalchemy import event, select, update
 
+from tests.commands import commands_counter
 from tests.orm.models import Product, Tag
 from tests.orm.world import World, begin_recipe
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from tests.commands import Counted
     from tests.servers import RedisServer
-
-Count = Counter[str]
 
 
 @pytest.fixture
@@ -28,26 +27,14 @@ def store() -> str:
 
 
 @pytest.fixture
-def sent(redis_server: RedisServer) -> Iterator[Callable[[], Count]]:
-    """Tells which commands were sent since it was asked last; what scripts call inside the server isn't among them."""
+def sent(redis_server: RedisServer) -> Iterator[Callable[[], Counted]]:
+    """Tells which commands were sent since it was asked last."""
     with redis.Redis(host=redis_server.host, port=redis_server.port) as client:
-        known: Count = Counter()
-
-        def told() -> Count:
-            stats: dict[str, Any] = client.info("commandstats")  # type: ignore[assignment]
-            names = {name.removeprefix("cmdstat_"): numbers["calls"] for name, numbers in stats.items()}
-            ours = Counter({name: calls for name, calls in names.items() if name in {"mget", "evalsha", "eval", "get", "set", "del"}})
-            since = ours - known
-            known.clear()
-            known.update(ours)
-            return since
-
-        told()
-        yield told
+        yield commands_counter(client)
 
 
 @pytest.fixture
-def cached(world: World, sent: Callable[[], Count]) -> World:
+def cached(world: World, sent: Callable[[], Counted]) -> World:
     """A thousand rows; the scripts are known to the server."""
 
     def prepare() -> None:
@@ -60,12 +47,12 @@ def cached(world: World, sent: Callable[[], Count]) -> World:
     return world
 
 
-def test_a_hit_is_one_command(cached: World, sent: Callable[[], Count]) -> None:
+def test_a_hit_is_one_command(cached: World, sent: Callable[[], Counted]) -> None:
     cached.read(Product, 1)
     assert sent() == {"mget": 1}
 
 
-def test_a_hit_in_a_snapshot_is_one_command(cached: World, sent: Callable[[], Count]) -> None:
+def test_a_hit_in_a_snapshot_is_one_command(cached: World, sent: Callable[[], Counted]) -> None:
     """Its date is reckoned from what earlier answers told of the server's clock."""
     cached.manager = cached.cache(clock_skew=0.0)
     begin_recipe(cached.engine)
@@ -78,12 +65,12 @@ def test_a_hit_in_a_snapshot_is_one_command(cached: World, sent: Callable[[], Co
     assert sent() == {"mget": 1}
 
 
-def test_a_miss_is_a_lookup_a_lease_and_a_fill(cached: World, sent: Callable[[], Count]) -> None:
+def test_a_miss_is_a_lookup_a_lease_and_a_fill(cached: World, sent: Callable[[], Counted]) -> None:
     cached.read(Product, 2)
     assert sent() == {"mget": 1, "evalsha": 2}
 
 
-def test_a_batch_costs_what_one_row_costs(cached: World, sent: Callable[[], Count]) -> None:
+def test_a_batch_costs_what_one_row_costs(cached: World, sent: Callable[[], Counted]) -> None:
     with cached.session() as session:
         cached.fetch_all(session, Product, list(range(2, 102)))
         assert sent() == {"mget": 1, "evalsha": 2}
@@ -94,9 +81,9 @@ def test_a_batch_costs_what_one_row_costs(cached: World, sent: Callable[[], Coun
 @pytest.mark.parametrize("rows", [1, 1000])
 @pytest.mark.parametrize("how", ["flush", "bulk"])
 def test_a_commit_is_one_command_before_and_one_after_however_many_rows_changed(
-    cached: World, sent: Callable[[], Count], rows: int, how: str
+    cached: World, sent: Callable[[], Counted], rows: int, how: str
 ) -> None:
-    before: list[Count] = []
+    before: list[Counted] = []
 
     @event.listens_for(cached.engine, "commit")
     def just_before(_: Connection) -> None:
@@ -115,7 +102,7 @@ def test_a_commit_is_one_command_before_and_one_after_however_many_rows_changed(
     assert sent() == {"evalsha": 1}
 
 
-def test_a_transaction_that_wrote_nothing_says_nothing(cached: World, sent: Callable[[], Count]) -> None:
+def test_a_transaction_that_wrote_nothing_says_nothing(cached: World, sent: Callable[[], Counted]) -> None:
     with cached.session() as session:
         session.scalars(select(Product)).first()
         session.commit()

@@ -20,11 +20,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from aa_cache_integration import CacheConfig, CacheManager
 from aa_cache_integration.core.drive import drive
 from aa_cache_integration.stores.base import Announcement
+from tests.commands import commands_counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.commands import Counted
     from tests.conftest import RecordedEvents
     from tests.managers import Face
     from tests.servers import RedisServer
@@ -53,29 +55,10 @@ def client(redis_server: RedisServer) -> Iterator[redis.Redis]:
         yield opened
 
 
-Counted = dict[str, int]
-
-
 @pytest.fixture
 def commands(client: redis.Redis) -> Callable[[], Counted]:
-    """Tells which commands clients have sent since it was asked last; what scripts call inside the server isn't among them."""
-
-    def counts() -> Counted:
-        found: dict[str, Any] = client.info("commandstats")  # type: ignore[assignment]
-        inner = {"cmdstat_get", "cmdstat_set", "cmdstat_del", "cmdstat_time", "cmdstat_pttl", "cmdstat_pexpire"}
-        ignored = {
-            "cmdstat_info",
-            "cmdstat_config|resetstat",
-            "cmdstat_client|setinfo",
-            "cmdstat_hello",
-            "cmdstat_client|maint_notifications",
-        }
-        counted = {name.partition("_")[2]: stats["calls"] for name, stats in found.items() if name not in inner | ignored}
-        client.config_resetstat()
-        return counted
-
-    counts()
-    return counts
+    """Tells which commands clients have sent since it was asked last."""
+    return commands_counter(client)
 
 
 # Round trips
