@@ -13,6 +13,8 @@ __all__ = ("StoreClock",)
 
 _DRIFT: Final = 0.001
 """By how much two clocks may run apart: a thousandth, twice what clocks that are being set right are let run off by."""
+_ROUNDED: Final = 2
+"""Microseconds that are lost in counting whole ones."""
 _FRESH: Final = 60_000_000
 """Microseconds for which a reading is good enough to date a snapshot."""
 
@@ -64,7 +66,7 @@ class StoreClock:
         low, high = store_now - at, store_now - sent // 1000
         known = self._reading
         if known is not None:
-            slack = round((at - known.at) * _DRIFT)
+            slack = round((at - known.at) * _DRIFT) + _ROUNDED
             if low > known.high + slack + self._skew or high < known.low - slack - self._skew:
                 self._jumped = self._monotonic_ns()
             else:
