@@ -21,11 +21,12 @@ _FRESH: Final = 60_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """The store's clock was ahead of the monotonic one by ``low`` to ``high`` µs when the latter stood at ``at``."""
+    """The store's clock was ahead of the monotonic one by ``low`` to ``high`` µs at some moment from ``sent`` to ``received``."""
 
     low: int
     high: int
-    at: int
+    sent: int
+    received: int
 
 
 class StoreClock:
@@ -62,17 +63,17 @@ class StoreClock:
             store_now: Microseconds since the epoch, as the answer told it.
             sent: What `sent` returned before the step was sent.
         """
-        at = self._monotonic_ns() // 1000
-        low, high = store_now - at, store_now - sent // 1000
+        began, received = sent // 1000, self._monotonic_ns() // 1000
+        low, high = store_now - received, store_now - began
         known = self._reading
         if known is not None:
-            slack = round((at - known.at) * _DRIFT) + _ROUNDED
+            slack = round((received - known.sent) * _DRIFT) + _ROUNDED
             if low > known.high + slack + self._skew or high < known.low - slack - self._skew:
                 self._jumped = self._monotonic_ns()
             else:
                 low = min(max(low, known.low - slack), high)
                 high = max(min(high, known.high + slack), low)
-        self._reading = _Reading(low, high, at)
+        self._reading = _Reading(low, high, began, received)
 
     def now(self) -> int:
         """Return the estimated time of the store, in microseconds since the epoch: not later than it is."""
@@ -83,7 +84,7 @@ class StoreClock:
     def fresh(self) -> bool:
         """Whether there is a reading that is good enough to date a snapshot."""
         known = self._reading
-        return known is not None and self._monotonic_ns() // 1000 - known.at < _FRESH
+        return known is not None and self._monotonic_ns() // 1000 - known.sent < _FRESH
 
     def bound(self, since: int) -> int | None:
         """Return a lower bound of the store's time at a monotonic time.
@@ -97,5 +98,6 @@ class StoreClock:
         known = self._reading
         if known is None or not self.fresh or since <= self._jumped:
             return None
-        drifted = round(abs(since // 1000 - known.at) * _DRIFT)
-        return since // 1000 + known.low - drifted - self._skew
+        moment = since // 1000
+        drifted = round(max(abs(moment - known.sent), abs(moment - known.received)) * _DRIFT)
+        return moment + known.low - drifted - self._skew
