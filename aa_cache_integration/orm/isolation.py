@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Table
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy.engine import Connection, Dialect
-    from sqlalchemy.engine.interfaces import ExecutionContext
+    from sqlalchemy.engine.interfaces import Compiled, ExecutionContext
 
     from aa_cache_integration.orm.changes import Ledger
 
@@ -69,13 +70,25 @@ def _view_in_sqlite(conn: Connection, ledger: Ledger, level: str | None) -> View
     return View(Snapshot(ledger.first_statement, ledger.has_snapshot)) if keeps else View()
 
 
-def takes_snapshot(context: ExecutionContext, dialect: Dialect) -> bool:
+_takers: weakref.WeakKeyDictionary[Compiled, bool] = weakref.WeakKeyDictionary()
+
+
+def takes_snapshot(context: ExecutionContext) -> bool:
     """Whether a transaction has a snapshot once this statement has run; ``False`` where that isn't certain.
 
     InnoDB takes it with the first SELECT that reads a table and locks nothing, PostgreSQL and SQLite with the first statement that reads
     or writes one.
     """
-    statement: Any = getattr(context.compiled, "statement", None)
+    compiled = context.compiled
+    if compiled is None:
+        return False
+    found = _takers.get(compiled)
+    if found is None:
+        found = _takers[compiled] = _takes_snapshot(compiled.statement, compiled.dialect)
+    return found
+
+
+def _takes_snapshot(statement: object, dialect: Dialect) -> bool:
     if isinstance(statement, UpdateBase):
         return dialect.name not in {"mysql", "mariadb"}
     if not isinstance(statement, Select) or statement._for_update_arg is not None:  # noqa: SLF001 - has no public reader

@@ -119,7 +119,7 @@ def _control(conn: Connection, ledger: Ledger, write: Write, statement: str, con
 
 def _after_cursor_execute(conn: Connection, _cursor: Any, _statement: str, _parameters: Any, context: Any, _executemany: bool) -> None:  # noqa: FBT001
     ledger = ledger_of(conn.info)
-    ledger.has_snapshot = ledger.has_snapshot or takes_snapshot(context, conn.dialect)
+    ledger.has_snapshot = ledger.has_snapshot or takes_snapshot(context)
     pending = getattr(context, _STATEMENT, None)
     if pending is not None:
         setattr(context, _STATEMENT, None)
