@@ -278,7 +278,8 @@ class Operations:
 
     def _is_dirty(self, plan: Plan, classes: Sequence[type[Any]], bind_group: str | None, op: str) -> bool:
         """Whether an open transaction of this context has written to these classes' tables: what it read may never be committed."""
-        dirty = transactions.has_written(self.planner.keys(bind_group).group, self._tables(classes), self.planner)
+        tables = self._tables(classes) if classes else None  # an empty list may be of any
+        dirty = transactions.has_written(self.planner.keys(bind_group).group, tables, self.planner)
         if dirty:
             self.protocol.tell_bypass(plan, op, "own writes")
         return dirty

@@ -43,8 +43,8 @@ class Transaction(Protocol):
         """Whether its database is this bind group's."""
         ...
 
-    def has_written(self, tables: Iterable[str], planner: Planner) -> bool:
-        """Whether it has written to one of the tables."""
+    def has_written(self, tables: Iterable[str] | None, planner: Planner) -> bool:
+        """Whether it has written to one of the tables; ``None``: to any."""
         ...
 
     def view(self) -> View:
@@ -64,18 +64,18 @@ def _of(group: str | None) -> list[Transaction]:
     return [transaction for transaction in _open.get() if transaction.is_open() and transaction.is_of(group)]
 
 
-def has_written(group: str | None, tables: Iterable[str], planner: Planner) -> bool:
+def has_written(group: str | None, tables: Iterable[str] | None, planner: Planner) -> bool:
     """Whether an open transaction of this context has written to one of the tables of a bind group.
 
     Args:
         group: The bind group.
-        tables: Names of tables.
+        tables: Names of tables; ``None``: any.
         planner: Knows which tables change with others.
     """
     found = _of(group)
     if not found:
         return False
-    names = tuple(tables)
+    names = None if tables is None else tuple(tables)
     return any(transaction.has_written(names, planner) for transaction in found)
 
 

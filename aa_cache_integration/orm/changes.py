@@ -143,6 +143,8 @@ class Ledger:
     """Whether a statement has failed, so that a write that was recorded may not have been made."""
     first_statement: int | None = None
     """The monotonic time (ns) before the transaction's first statement: its snapshot, if it keeps to one, isn't older."""
+    is_beginning: bool = False
+    """Whether the last statement ran while its transaction was about to begin."""
     has_snapshot: bool = False
     """Whether a statement has run that surely takes a snapshot where there are any."""
     cursors: list[weakref.ReferenceType[Any]] = field(default_factory=list)

@@ -97,6 +97,10 @@ def _before_cursor_execute(
 
 def _note(conn: Connection, ledger: Ledger, cursor: Any, write: Write) -> None:
     """Note what a statement says of how the transaction sees the database."""
+    is_beginning = not conn.in_transaction()  # it runs in a listener of the transaction's begin, which may come before ours
+    if is_beginning and not ledger.is_beginning:
+        ledger.begin()
+    ledger.is_beginning = is_beginning
     if ledger.first_statement is None and not write.begins:
         ledger.first_statement = time.monotonic_ns()
     if conn.dialect.name == "sqlite" and not conn.dialect.is_async:  # an asynchronous cursor has fetched all rows at once
@@ -134,7 +138,7 @@ def _begin(conn: Connection) -> None:
     _finish(ledger)
     if ledger.stage is Stage.FAILED:
         _roll_back(conn, ledger)
-    if not autocommit.in_transaction(conn):  # else another Connection has begun it on the same database connection
+    if not ledger.is_beginning and not autocommit.has_begun(conn):
         ledger.begin()
     transactions.enter(conn)
 

@@ -44,10 +44,13 @@ class _Transaction:
         conn = self._connection()
         return conn is not None and group in binding.groups_written(conn)
 
-    def has_written(self, tables: Iterable[str], planner: Planner) -> bool:
+    def has_written(self, tables: Iterable[str] | None, planner: Planner) -> bool:
         """See `transactions.Transaction.has_written`."""
         conn = self._connection()
-        return conn is not None and ledger_of(conn.info).touches(tables, planner)
+        if conn is None:
+            return False
+        ledger = ledger_of(conn.info)
+        return bool(ledger.changes) if tables is None else ledger.touches(tables, planner)
 
     def view(self) -> View:
         """See `transactions.Transaction.view`."""

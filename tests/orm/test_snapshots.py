@@ -6,16 +6,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import event, insert, select, text, update
+from sqlalchemy import Engine, event, insert, select, text, update
 
 from aa_cache_integration.core.clock import StoreClock
+from aa_cache_integration.orm.listeners import remove_cache_listeners, setup_cache_listeners
 from tests.orm.models import Product, Tag
 from tests.orm.world import World, begin_recipe, on_each_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sqlalchemy.engine import Engine
     from sqlalchemy.orm import Session
 
 SNAPSHOT = {"postgresql": "REPEATABLE READ", "mariadb": None, "sqlite": None}
@@ -261,6 +261,32 @@ def test_several_rows_of_one_snapshot_are_of_one_moment(snapshots: Snapshots, wo
         assert [row.name for row in world.fetch_all(session, Product, [1, 2])] == ["old", "old"]
 
 
+@pytest.fixture
+def busy_engines() -> Iterator[list[Engine]]:
+    """Engines for which an application's listener, that was there before us, runs a statement as each transaction begins."""
+    engines: list[Engine] = []
+
+    def begin(conn: Any) -> None:
+        if conn.engine in engines:
+            conn.execute(select(Tag))
+
+    remove_cache_listeners()
+    event.listen(Engine, "begin", begin)
+    setup_cache_listeners()
+    yield engines
+    event.remove(Engine, "begin", begin)
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"], indirect=True)
+def test_a_statement_of_anothers_begin_listener_takes_the_snapshot(busy_engines: list[Engine], snapshots: Snapshots, world: World) -> None:
+    busy_engines.append(snapshots.engine)
+    with snapshots.transaction(taken=False) as session:
+        session.connection()
+        snapshots.change(1, "new")
+        assert world.read(Product, 1).name == "new"
+        assert world.fetch(session, Product, 1).name == "old"
+
+
 # Operations that know no session
 
 
@@ -362,9 +388,11 @@ def test_an_explicit_put_of_what_is_not_committed_stores_nothing(snapshots: Snap
         session.flush()
         world.call("set_entity", "products", 1, row)
         world.call("set_list", "all", [row])
+        world.call("set_list", "none", [])
         session.rollback()
     assert world.call("get_entity", "products", 1, Product).name == "old"
     assert world.call("get_list", "all", Product) is None
+    assert world.call("get_list", "none", Product) is None
 
 
 def test_a_put_of_what_was_rolled_back_since_the_lookup_stores_nothing(snapshots: Snapshots, world: World) -> None:
