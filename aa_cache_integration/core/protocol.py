@@ -13,7 +13,7 @@ from aa_cache_integration.core.access import ask
 from aa_cache_integration.core.fillings import fill_of, is_kept, milliseconds
 from aa_cache_integration.core.judge import Blocked, Leased, Usable, Vacant, judge
 from aa_cache_integration.core.plans import Bypass, Filling, Grant, Hit, Miss, Plan, Request
-from aa_cache_integration.core.snapshots import Limits, is_taken, limits
+from aa_cache_integration.core.snapshots import Limits, limits
 from aa_cache_integration.core.tokens import new_token
 from aa_cache_integration.exceptions import StoreUnavailableError
 from aa_cache_integration.stores.base import Announcement, Lease
@@ -60,7 +60,7 @@ class Protocol:
         try:
             if self._state.debts and not await self._pay_debts():
                 return [self.tell_bypass(request.plan, op, "invalidation owed") for request in requests]
-            allowed = await self._limits(snapshot)
+            allowed = await self._limits(snapshot, several=len(requests) > 1)
             if allowed is None:
                 return [self.tell_bypass(request.plan, op, "store clock set") for request in requests]
             found = await self._read(requests, op, allowed, wait=wait)
@@ -292,11 +292,13 @@ class Protocol:
 
     # What all steps share
 
-    async def _limits(self, snapshot: Snapshot | None) -> Limits | None:
-        """Return what a snapshot allows; ``None``: nothing. A process that only hits is told no time, so it asks, once a minute at most."""
-        if is_taken(snapshot) and not self._state.clock.fresh:
+    async def _limits(self, snapshot: Snapshot | None, *, several: bool = False) -> Limits | None:
+        """Return what a reader may do; ``None``: nothing. A process that only hits is told no time, so it asks, once a minute at most."""
+        started = self._state.clock.sent() if several and not self._store.atomic_lookup else None
+        is_dated = started is not None or (snapshot is not None and snapshot.since is not None)
+        if is_dated and not self._state.clock.fresh:
             await self._ask(self._store.records([], self._state.making(new_token())))
-        return limits(snapshot, self._state)
+        return limits(snapshot, self._state, started)
 
     async def _ask(self, step: Awaitable[Any]) -> Any:
         """Take a step whose answer is, or begins with, the store's time, and learn that."""

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from aa_cache_integration.core.plans import Snapshot
     from aa_cache_integration.core.state import SharedState
 
-__all__ = ("UNLIMITED", "Limits", "is_taken", "limits")
+__all__ = ("UNLIMITED", "Limits", "limits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,7 @@ class Limits:
 UNLIMITED: Final = Limits()
 
 
-def is_taken(snapshot: Snapshot | None) -> bool:
-    """Whether there is a snapshot to keep to, so that the store's clock must be known to date it."""
-    return snapshot is not None and snapshot.since is not None
-
-
-def limits(snapshot: Snapshot | None, state: SharedState) -> Limits | None:
+def limits(snapshot: Snapshot | None, state: SharedState, started: int | None = None) -> Limits | None:
     """Return what a transaction may do; ``None``: nothing, for its snapshot can't be dated by the store's clock.
 
     Before its first statement a transaction has no snapshot: a hit is what that statement could have found. ``snapshot_reads="exact"`` asks
@@ -39,7 +34,19 @@ def limits(snapshot: Snapshot | None, state: SharedState) -> Limits | None:
     Args:
         snapshot: The transaction's; ``None``: it reads what is committed.
         state: The manager's.
+        started: The monotonic time (ns) before which everything that is read together must have been filled, where the store can't read
+            several cells in one step: then all of it was true at that time (DESIGN 5.3.5). ``None``: it can.
     """
+    allowed = _by_snapshot(snapshot, state)
+    if started is None or allowed is None:
+        return allowed
+    bound = state.clock.bound(started)
+    if bound is None:
+        return None
+    return Limits(bound if allowed.readable is None else min(bound, allowed.readable), allowed.fillable)
+
+
+def _by_snapshot(snapshot: Snapshot | None, state: SharedState) -> Limits | None:
     if snapshot is None:
         return UNLIMITED
     exact = state.config.snapshot_reads == "exact"

@@ -88,8 +88,11 @@ class Store(Protocol):
     in microseconds since the epoch.
     """
 
+    atomic_lookup: bool
+    """Whether a lookup of several keys is one step; else one cell may change after another was read (DESIGN 5.3.5)."""
+
     async def lookup(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Return what stands under the keys, read in one step."""
+        """Return what stands under the keys, read in one step where ``atomic_lookup`` says so; cells before their records elsewhere."""
         ...
 
     async def lease(self, requests: Sequence[Lease], making: Making) -> tuple[int, list[LeaseAnswer]]:

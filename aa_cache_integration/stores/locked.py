@@ -32,6 +32,8 @@ class LockedSlots(steps.Slots, Protocol):
 class LockedStore:
     """A store whose steps never wait, so it is a blocking and an asynchronous face alike, but for how it sleeps."""
 
+    atomic_lookup = True
+
     def __init__(self, slots: LockedSlots, sleep: Callable[[float], Any]) -> None:
         """Serve these slots.
 

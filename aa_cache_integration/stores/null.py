@@ -100,6 +100,8 @@ class NullRegion:
 class NullStore:
     """The store of a `NullRegion`: grants nothing, keeps nothing, and can always be told."""
 
+    atomic_lookup = True
+
     async def lookup(self, keys: Sequence[str]) -> list[bytes | None]:
         """Find nothing."""
         return [None] * len(keys)

@@ -37,6 +37,8 @@ _POOL_WAIT = 20.0
 class RedisStore:
     """One face of the store; which one depends on what it was given to run a command and to sleep."""
 
+    atomic_lookup = True
+
     def __init__(self, execute: Callable[..., Awaitable[Any]], sleep: Callable[[float], Any]) -> None:
         """Take the face.
 

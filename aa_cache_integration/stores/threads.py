@@ -60,6 +60,7 @@ class ThreadedStore:
         """Await this store's steps in these threads."""
         self._store = store
         self._threads = threads
+        self.atomic_lookup = store.atomic_lookup
 
     async def _run(self, step: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
         return await self._threads.run(lambda: drive(step(*arguments)))

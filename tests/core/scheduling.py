@@ -36,6 +36,7 @@ class HandStore:
 
     def __init__(self, inner: LockedStore, clock: SimpleNamespace) -> None:
         self.inner = inner
+        self.atomic_lookup = True
         self.clock = clock
         self.steps: list[str] = []
         self.asked: dict[str, tuple[Any, ...]] = {}

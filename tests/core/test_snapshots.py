@@ -163,3 +163,16 @@ def test_the_token_of_a_table_that_changed_after_the_snapshot_is_thrown_away(rea
     changes(other)
     thrown_away = {drive(reader.protocol.token(record, snapshot)) for _ in range(2)}
     assert len({token, *thrown_away, drive(other.protocol.token(record))}) == 4
+
+
+def test_several_cells_that_are_not_read_in_one_step_were_all_filled_before_the_read(reader: Client, other: Client) -> None:
+    """Reader: cell 1, old. Writer: both, commits, settles. Another reader fills cell 2. Reader: cell 2, new (DESIGN 5.3.5)."""
+    reader.store.atomic_lookup = False
+    other.fills(ENTITY)
+    reader.passes(0.01)
+    reader.store.before["lookup"] = lambda: (reader.passes(0.01), other.fills(OTHER))
+    first, second = reader.read_all(ENTITY, OTHER)
+    assert isinstance(first, Hit)
+    assert second == LATER
+    reader.passes(0.01)
+    assert all(isinstance(outcome, Hit) for outcome in reader.read_all(ENTITY, OTHER))
