@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from aa_cache_integration import config as configuration
 from aa_cache_integration import events
 from aa_cache_integration.codecs import plain
+from aa_cache_integration.core import envelope
 from aa_cache_integration.core.drive import drive
 from aa_cache_integration.core.flights import Flights, LoopGate, ThreadGate
 from aa_cache_integration.core.protocol import Protocol
@@ -197,8 +198,8 @@ class CacheManager:
         """Cache a value.
 
         After a `get_sync` of the key that missed in the same context (thread or task), the value is put under that lookup's lease: it
-        is not stored if the key was deleted or everything invalidated meanwhile, or if ``lease_timeout`` has passed. Without one it is
-        an explicit put, as fresh as what the caller gives.
+        is not stored if the key was deleted or everything invalidated meanwhile, if ``lease_timeout`` has passed, or if a transaction of
+        this context has written something, for it may be rolled back. Without one it is an explicit put, as fresh as what the caller gives.
 
         Args:
             key: The key, without the prefix.
@@ -227,6 +228,8 @@ class CacheManager:
 
     def get_or_create_sync(self, key: str, creator: Callable[[], T], expiration_time: int | None = None) -> T:
         """Return a cached value, or create and cache it; of several callers at once, in any process, one creates.
+
+        Nothing is cached while a transaction of this context has written something: what the creator reads may be rolled back.
 
         Args:
             key: The key, without the prefix.
@@ -405,12 +408,12 @@ class CacheManager:
         Returns:
             The list, or ``None`` for a miss.
         """
-        page = drive(self.operations().get_page(key, model_class, bind_group, "get_list"))
+        page = drive(self.operations().get_page(key, model_class, bind_group, "get_list", envelope.LIST + envelope.COUNTED))
         return None if page is None else page[0]
 
     async def get_list_async(self, key: str, model_class: type[T], bind_group: str | None = None) -> list[T] | None:
         """See `get_list_sync`."""
-        page = await self.async_operations().get_page(key, model_class, bind_group, "get_list")
+        page = await self.async_operations().get_page(key, model_class, bind_group, "get_list", envelope.LIST + envelope.COUNTED)
         return None if page is None else page[0]
 
     def set_list_sync(self, key: str, items: Sequence[Any], bind_group: str | None = None) -> None:
@@ -434,11 +437,11 @@ class CacheManager:
 
     def get_list_and_count_sync(self, key: str, model_class: type[T], bind_group: str | None = None) -> tuple[list[T], int] | None:
         """Return a cached list of rows and the count that was cached with it; see `get_list_sync`."""
-        return _counted(drive(self.operations().get_page(key, model_class, bind_group, "get_list_and_count")))
+        return _counted(drive(self.operations().get_page(key, model_class, bind_group, "get_list_and_count", envelope.COUNTED)))
 
     async def get_list_and_count_async(self, key: str, model_class: type[T], bind_group: str | None = None) -> tuple[list[T], int] | None:
         """See `get_list_and_count_sync`."""
-        return _counted(await self.async_operations().get_page(key, model_class, bind_group, "get_list_and_count"))
+        return _counted(await self.async_operations().get_page(key, model_class, bind_group, "get_list_and_count", envelope.COUNTED))
 
     def set_list_and_count_sync(self, key: str, items: Sequence[Any], count: int, bind_group: str | None = None) -> None:
         """Cache a list of rows and a count, of pages for example; see `set_list_sync`."""
@@ -463,7 +466,8 @@ class CacheManager:
             bind_group: Another group's namespace in this cache; ``None``: the cache's own group.
 
         Returns:
-            A random token; while a write to the table is being committed, one that is valid for nobody.
+            A random token. While a write to the table is being committed, in a transaction that has written to it, or in one whose snapshot
+            is older than its last change: one that is valid for nobody.
         """
         return drive(self.operations().model_version(model_name, bind_group))
 
@@ -479,7 +483,7 @@ class CacheManager:
             bind_group: Another group's namespace in this cache; ``None``: the cache's own group.
 
         Returns:
-            The new token.
+            The new token, as `get_model_version_sync` gives it.
         """
         return drive(self.operations().bump_model_version(model_name, bind_group))
 

@@ -9,10 +9,11 @@ from aa_cache_integration.codecs import pages, plain
 from aa_cache_integration.codecs.identity import identity_of, instance_identity
 from aa_cache_integration.codecs.json import default_deserializer, default_serializer
 from aa_cache_integration.codecs.mapper import codec_for
-from aa_cache_integration.core import envelope, leases, transactions
-from aa_cache_integration.core.plans import Bypass, Filling, Hit, Miss, Plan, Request
+from aa_cache_integration.core import envelope, leases
+from aa_cache_integration.core.plans import Bypass, Filling, Grant, Hit, Miss, Plan, Request
 from aa_cache_integration.core.tokens import new_token
 from aa_cache_integration.exceptions import IdentityError, ModelError, SerializationError
+from aa_cache_integration.lookups import Lookups
 from aa_cache_integration.stores.base import Announcement
 from aa_cache_integration.stores.null import NO_VALUE
 
@@ -48,6 +49,7 @@ class Operations:
         self._config = state.config
         self._run = run
         self._owner = state.number
+        self._lookups = Lookups(planner, protocol)
 
     # Plain keys
 
@@ -76,7 +78,8 @@ class Operations:
         grants = [outcome.grant] if isinstance(outcome, Miss) else []
         try:
             value = await self._run(creator)
-            payload = self._written(value, request.plan) if grants else None
+            kept = bool(grants) and not self._lookups.is_dirty(request.plan, (), None, "get_or_create")
+            payload = self._written(value, request.plan) if kept else None
         except GeneratorExit:  # a coroutine that is closed can't await any more: the lease passes by itself
             raise
         except BaseException:
@@ -111,7 +114,7 @@ class Operations:
             return [None] * len(plans)
         unique = list(dict.fromkeys(plans))
         requests = [self.entity_request(plan, model_class) for plan in unique]
-        outcomes = await self._look(requests, self._tables([model_class]), bind_group, op)
+        outcomes = await self._lookups.look(requests, model_class, bind_group, op)
         answers = dict(zip(unique, outcomes, strict=True))
         found = [self._answer(plan, answers[plan], None) for plan in plans]
         return self._own_instances(plans, found, model_class)
@@ -131,7 +134,7 @@ class Operations:
         for entity_id, entity in entities:
             plan = self.planner.entity(model_name, entity_id, type(entity), bind_group)
             self._check_identity(entity, entity_id)
-            if self.cacheable(type(entity)) and not self._is_dirty(plan, [type(entity)], bind_group, op):
+            if self.cacheable(type(entity)) and not self._lookups.is_dirty(plan, [type(entity)], bind_group, op):
                 puts.append((plan, envelope.ENTITY, self.encode_row(entity), self.expiration_time(plan)))
         await self._put(puts, op)
 
@@ -212,7 +215,9 @@ class Operations:
 
     # Lists
 
-    async def get_page(self, key: str, model_class: type[T], bind_group: str | None, op: str) -> tuple[list[T], int | None] | None:
+    async def get_page(
+        self, key: str, model_class: type[T], bind_group: str | None, op: str, kinds: bytes
+    ) -> tuple[list[T], int | None] | None:
         """See `CacheManager.get_list_sync` and `CacheManager.get_list_and_count_sync`."""
         plan = self.planner.listing(key, [model_class], bind_group)
         if not self.cacheable(model_class):
@@ -225,31 +230,31 @@ class Operations:
                 raise SerializationError(f"the list holds something else than {model_class.__name__}")
             return cast("list[T]", items), count
 
-        request = Request(plan, envelope.LIST, decode)
-        (outcome,) = await self._look([request], self._tables([model_class]), bind_group, op)
+        request = Request(plan, kinds, decode)
+        (outcome,) = await self._lookups.look([request], model_class, bind_group, op)
         return cast("tuple[list[T], int | None] | None", self._answer(plan, outcome, None))
 
     async def set_page(self, key: str, items: Sequence[Any], count: int | None, bind_group: str | None, op: str) -> None:
         """See `CacheManager.set_list_sync` and `CacheManager.set_list_and_count_sync`."""
         classes = list(dict.fromkeys(type(item) for item in items))
         plan = self.planner.listing(key, classes, bind_group)
-        if not all(self.cacheable(model_class) for model_class in classes) or self._is_dirty(plan, classes, bind_group, op):
+        if not all(self.cacheable(model_class) for model_class in classes) or self._lookups.is_dirty(plan, classes, bind_group, op):
             return
         payload = pages.dumps([self.encode_row(item) for item in items], count)
-        await self._put([(plan, envelope.LIST, payload, self.expiration_time(plan))], op)
+        kind = envelope.LIST if count is None else envelope.COUNTED
+        await self._put([(plan, kind, payload, self.expiration_time(plan))], op)
 
     # Versions and namespaces
 
     async def model_version(self, model_name: str, bind_group: str | None) -> str:
         """See `CacheManager.get_model_version_sync`."""
-        record = self.planner.version(model_name, bind_group)
-        view = transactions.view(self.planner.keys(bind_group).group, [model_name], self.planner)
-        return new_token() if view.bypass or not view.fills else await self.protocol.token(record, view.snapshot)
+        return await self._lookups.version(model_name, bind_group)
 
     async def bump_model_version(self, model_name: str, bind_group: str | None) -> str:
         """See `CacheManager.bump_model_version_sync`."""
-        record = self.planner.version(model_name, bind_group)
-        return await self._invalidate("bump_model_version", records=[record], model=model_name, bind_group=bind_group)
+        own, *_ = self.planner.version(model_name, bind_group)
+        await self._invalidate("bump_model_version", records=[own], model=model_name, bind_group=bind_group)
+        return await self.model_version(model_name, bind_group)
 
     async def invalidate_all(self) -> None:
         """See `CacheManager.invalidate_all_sync`."""
@@ -258,37 +263,16 @@ class Operations:
 
     # What they share
 
-    def _tables(self, classes: Sequence[type[Any]]) -> tuple[str, ...]:
-        """Return the tables that the rows of these classes are read from."""
-        codecs = [codec_for(model_class) for model_class in classes]
-        return self.planner.depends_on(table for codec in codecs for table in (*codec.tables, *codec.read_tables))
-
-    async def _look(
-        self, requests: Sequence[Request], tables: Sequence[str], bind_group: str | None, op: str
-    ) -> Sequence[Hit | Miss | Bypass]:
-        """Look up rows or lists as the transactions see them that are open in this context (DESIGN 5.5)."""
-        view = transactions.view(self.planner.keys(bind_group).group, tables, self.planner)
-        if view.bypass:
-            return [self.protocol.tell_bypass(request.plan, op, view.bypass) for request in requests]
-        outcomes = await self.protocol.read(requests, op, wait=False, snapshot=view.snapshot)
-        if view.fills:
-            return outcomes
-        await self.protocol.give_back([outcome.grant for outcome in outcomes if isinstance(outcome, Miss)])
-        return [Bypass("replica") if isinstance(outcome, Miss) else outcome for outcome in outcomes]
-
-    def _is_dirty(self, plan: Plan, classes: Sequence[type[Any]], bind_group: str | None, op: str) -> bool:
-        """Whether an open transaction of this context has written to these classes' tables: what it read may never be committed."""
-        tables = self._tables(classes) if classes else None  # an empty list may be of any
-        dirty = transactions.has_written(self.planner.keys(bind_group).group, tables, self.planner)
-        if dirty:
-            self.protocol.tell_bypass(plan, op, "own writes")
-        return dirty
-
     def _answer(self, plan: Plan, outcome: Hit | Miss | Bypass, nothing: Any) -> Any:
-        """Return a hit's value; of anything else, keep for the ``set_*`` that follows in this context what it may do."""
-        if isinstance(outcome, Hit):
+        """Return a hit's value; of anything else, keep for the ``set_*`` that follows in this context what it may do.
+
+        That a row doesn't exist is no more to the caller than a miss: what is put after it needs a lease, and there is none.
+        """
+        if isinstance(outcome, Hit) and (outcome.value is not None or nothing is not None):
             leases.take(self._owner, plan.cell)
             return outcome.value
+        if isinstance(outcome, Hit):
+            outcome = Bypass("known not to exist")
         if self.state.serves:
             leases.keep(self._owner, plan.cell, outcome.grant if isinstance(outcome, Miss) else outcome)
         return nothing
@@ -298,12 +282,18 @@ class Operations:
         fillings: list[Filling] = []
         for plan, kind, payload, ttl in puts:
             right = leases.take(self._owner, plan.cell)
+            if kind == envelope.PLAIN and isinstance(right, Grant) and self._lookups.is_dirty(plan, (), None, op):
+                await self.protocol.give_back([right])
+                continue
             if isinstance(right, Bypass):
                 self.protocol.tell_bypass(plan, op, right.reason)
                 continue
-            # A lease holds for what was looked up under it: one for a plain key knows no tables.
-            covered = right is not None and set(plan.records) <= set(right.plan.records)
-            fillings.append(Filling(right if right is not None and covered else plan, kind, payload, ttl))
+            if right is not None and not set(plan.records) <= set(right.plan.records):
+                # A lease holds for what was looked up under it: one for a plain key knows no tables.
+                self.protocol.tell_bypass(plan, op, "other lookup")
+                await self.protocol.give_back([right])
+                continue
+            fillings.append(Filling(plan if right is None else right, kind, payload, ttl))
         await self.protocol.fill(fillings, op)
 
     async def _invalidate(
@@ -314,14 +304,13 @@ class Operations:
         records: Sequence[str] = (),
         model: str | None = None,
         bind_group: str | None = None,
-    ) -> str:
-        """Empty cells and renew records for a write that is over; return the records' new token."""
+    ) -> None:
+        """Empty cells and renew records for a write that is over."""
         for cell in cells:
             leases.take(self._owner, cell)
-        token = await self.protocol.settle(Announcement(new_token(), tuple(cells), tuple(records)))
+        await self.protocol.settle(Announcement(new_token(), tuple(cells), tuple(records)))
         emitter = self.state.emitter
         if emitter.wants(events.INVALIDATE):
             key = (*cells, *records)[0] if len(cells) + len(records) == 1 else None
             group = self.planner.keys(bind_group).group
             emitter.emit(events.INVALIDATE, model=model, op=op, key=key, bind_group=group, count=len(cells) + len(records))
-        return token

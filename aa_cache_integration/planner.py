@@ -137,10 +137,11 @@ class Planner:
         required = len(records) + (len(rows) if vary or name else 0)
         return Plan(cell, (*records, *rows), required, codec.table, keys.group)
 
-    def version(self, model_name: str, group: str | None) -> str:
-        """Return the record that every write to a table renews; an unknown name has one of its own."""
+    def version(self, model_name: str, group: str | None) -> tuple[str, ...]:
+        """Return the records that change with a table: first its own, which an unknown name has too, then the namespaces."""
         _check_name("model_name", model_name)
-        return self.keys(group).rows(model_name)
+        keys = self.keys(group)
+        return (keys.rows(model_name), *keys.namespaces)
 
     def cell(self, model_name: str, entity_id: Any, group: str | None) -> str:
         """Return an entity's cell when only its name is known: a table's, or one of the application's own.

@@ -366,7 +366,7 @@ async def test_a_version_is_never_remembered_by_a_process(managers: Managers, fa
 
 async def test_under_an_open_intent_versions_are_thrown_away(face: Face) -> None:
     protocol = face.manager.operations().protocol
-    announcement = Announcement("W", (), (face.manager.planner.version("users", None),))
+    announcement = Announcement("W", (), face.manager.planner.version("users", None)[:1])
     drive(protocol.announce(announcement))
     versions = [await face("get_model_version", "users") for _ in range(3)]
     drive(protocol.settle(announcement))

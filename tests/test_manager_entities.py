@@ -13,6 +13,8 @@ from sqlalchemy.orm.exc import DetachedInstanceError
 from sqlalchemy.pool import StaticPool
 
 from aa_cache_integration import IdentityError, ModelError, SerializationError, default_deserializer, default_serializer
+from aa_cache_integration.core.drive import drive
+from aa_cache_integration.core.plans import Filling, Miss, Request
 
 if TYPE_CHECKING:
     from tests.conftest import RecordedEvents
@@ -274,13 +276,34 @@ async def test_a_list_is_a_miss_after_a_write_to_its_table(face: Face, items: li
     assert await face("get_list", "list", Author) is None
 
 
-async def test_a_list_put_after_a_plain_lookup_of_its_key_depends_on_its_table_too(face: Face) -> None:
-    """A plain key knows no tables: its lease isn't one for a list."""
+async def test_a_list_put_after_a_plain_lookup_of_its_key_is_stored_for_nobody(face: Face) -> None:
+    """A plain key knows no tables, so its lease isn't one for a list; and what was read since the lookup may be old by now."""
     await face("get", "list")
     await face("set_list", "list", [author()])
-    assert await face("get_list", "list", Author) is not None
-    face.manager.region.delete(face.manager.planner.version(AUTHORS, None))  # lost, and with it what it would tell
     assert await face("get_list", "list", Author) is None
+    await face("set_list", "list", [author()])
+    assert await face("get_list", "list", Author) is not None
+
+
+async def test_a_row_put_after_it_was_known_not_to_exist_is_stored_for_nobody(face: Face) -> None:
+    """Reader: no such row. Others: insert, update. Reader: puts the row that it read between the two."""
+    absent = face.manager.planner.entity(AUTHORS, 1, Author, None)
+    protocol = face.manager.operations().protocol
+    (missed,) = drive(protocol.read([Request(absent, b"en", lambda value: value.kind)], "test"))
+    assert isinstance(missed, Miss)
+    drive(protocol.fill([Filling(missed.grant, b"n", b"", 60)], "test"))
+    assert await face("get_entity", AUTHORS, 1, Author) is None
+    settle_write(face, AUTHORS)
+    await face("set_entity", AUTHORS, 1, author())
+    assert await face("get_entity", AUTHORS, 1, Author) is None
+
+
+async def test_a_list_put_without_a_count_is_a_miss_where_one_is_wanted(face: Face) -> None:
+    await face("set_list", "page", [author()])
+    assert await face("get_list_and_count", "page", Author) is None
+    await face("set_list_and_count", "page", [author()], 7)
+    assert (await face("get_list_and_count", "page", Author))[1] == 7
+    assert await face("get_list", "page", Author) is not None
 
 
 async def test_a_list_of_subclasses_is_a_miss_after_a_write_to_their_table(face: Face) -> None:

@@ -31,7 +31,8 @@ LEVELS: Final = {
     "core": 1,
     "stores": 1,
     "codecs": 1,
-    "planner": 2,  # these two are the manager's operations, once for sync and async
+    "planner": 2,  # these three are the manager's operations, once for sync and async
+    "lookups": 2,
     "operations": 2,
     "manager": 3,
     "registry": 4,

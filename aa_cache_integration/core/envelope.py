@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = (
+    "COUNTED",
     "ENTITY",
     "LIST",
     "LUA",
@@ -57,7 +58,9 @@ ENTITY: Final = b"e"
 NEGATIVE: Final = b"n"
 """No such row."""
 LIST: Final = b"l"
-"""A list of rows, with or without a count."""
+"""A list of rows."""
+COUNTED: Final = b"c"
+"""A list of rows and a count."""
 
 _LEASE: Final = b"{}|L "
 _INTENTS: Final = b"{}|W "

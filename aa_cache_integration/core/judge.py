@@ -20,6 +20,9 @@ NAMESPACES: Final = 2
 """How many records everything depends on: the prefix's namespace and the group's. They come first in every plan."""
 
 
+_LISTS: Final = envelope.LIST + envelope.COUNTED
+
+
 @dataclass(frozen=True, slots=True)
 class Usable:
     """A valid value."""
@@ -95,7 +98,7 @@ def _judge_value(request: Request, cell: bytes, records: Sequence[bytes | None],
 def _unusable(plan: Plan, request: Request, value: Value, records: Sequence[bytes | None], now: int) -> str:
     """Return why a value can't be used, ``""`` when it can."""
     depth = len(value.tokens)
-    tableless = value.kind == envelope.LIST and depth == NAMESPACES
+    tableless = value.kind in _LISTS and depth == NAMESPACES
     if value.kind not in request.kinds or (depth < _least(plan, value.kind) and not tableless) or depth > len(plan.records):
         return "other kind"
     if tableless and _changed_since(value.filled, records[depth:]):

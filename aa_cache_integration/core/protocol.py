@@ -14,7 +14,7 @@ from aa_cache_integration.core.fillings import fill_of, is_kept, milliseconds
 from aa_cache_integration.core.judge import Blocked, Leased, Usable, Vacant, judge
 from aa_cache_integration.core.plans import Bypass, Filling, Grant, Hit, Miss, Plan, Request
 from aa_cache_integration.core.snapshots import Limits, limits
-from aa_cache_integration.core.tokens import new_token
+from aa_cache_integration.core.tokens import joined, new_token
 from aa_cache_integration.exceptions import StoreUnavailableError
 from aa_cache_integration.stores.base import Announcement, Lease
 
@@ -211,20 +211,21 @@ class Protocol:
         except StoreUnavailableError:
             return  # the lease passes by itself
 
-    async def token(self, record: str, snapshot: Snapshot | None = None) -> str:
-        """Return a record's token; where what the reader is about to read may not be found under it, one that nothing depends on.
+    async def token(self, keys: Sequence[str], snapshot: Snapshot | None = None) -> str:
+        """Return the records' token; where what the reader is about to read may not be found under it, one that nothing depends on.
 
-        That is while the record is under write intent (DESIGN 5.2), and where it changed after the reader's snapshot.
+        That is while a record is under write intent (DESIGN 5.2), and where one changed after the reader's snapshot.
         """
         try:
-            _, (raw,) = await self._ask(self._store.records([record], self._state.making(new_token())))
+            _, raws = await self._ask(self._store.records(keys, self._state.making(new_token())))
             allowed = await self._limits(snapshot)
         except StoreUnavailableError:
             return new_token()
-        found = envelope.parse_record(raw)
-        if found is None or found.intents or self._state.debts or allowed is None:
+        if allowed is None or self._state.debts:
             return new_token()
-        return new_token() if allowed.fillable and found.changed >= allowed.fillable else found.token
+        records = [record for raw in raws if (record := envelope.parse_record(raw)) and not record.intents]
+        settled = len(records) == len(keys) and not (allowed.fillable and any(r.changed >= allowed.fillable for r in records))
+        return joined(record.token for record in records) if settled else new_token()
 
     # Writers: DESIGN 5.4
 
@@ -245,18 +246,13 @@ class Protocol:
                 raise
             self._state.debts.owe(announcement, math.inf)
 
-    async def settle(self, announcement: Announcement) -> str:
-        """Drop the writer's intents, empty its cells, renew its records (DESIGN 5.4.3). Never raises; what fails is owed.
-
-        Returns:
-            The new token of the records.
-        """
-        token = new_token()
+    async def settle(self, announcement: Announcement) -> None:
+        """Drop the writer's intents, empty its cells, renew its records (DESIGN 5.4.3). Never raises; what fails is owed."""
         try:
-            now: int = await self._ask(self._store.settle(announcement, self._state.making(token)))
+            await self._ask(self._store.settle(announcement, self._state.making(new_token())))
         except StoreUnavailableError:
             self._state.debts.owe(announcement)
-            return token
+            return
         except Exception:
             raise
         except BaseException:
@@ -266,7 +262,6 @@ class Protocol:
         if self._state.debts:
             with contextlib.suppress(StoreUnavailableError):
                 await self._pay_debts()  # a process that never reads pays too
-        return envelope.stamped(token, now)
 
     async def withdraw(self, announcement: Announcement) -> None:
         """Settle after a ROLLBACK: what couldn't be announced is owed no more, for nothing was committed."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
+from typing import TYPE_CHECKING
 
-__all__ = ("new_token",)
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ("joined", "new_token")
 
 _BITS = 72
 
@@ -16,6 +21,11 @@ _random = random.Random(os.urandom(32))  # noqa: S311 - not for cryptography
 def new_token() -> str:
     """Return a token that no other call in any process returns."""
     return f"{_random.getrandbits(_BITS):018x}"
+
+
+def joined(tokens: Iterable[str]) -> str:
+    """Return one token that is another whenever one of these is."""
+    return hashlib.blake2b(" ".join(tokens).encode(), digest_size=12).hexdigest()
 
 
 def _after_fork() -> None:

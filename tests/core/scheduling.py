@@ -173,9 +173,9 @@ class Client:
         """Put write intents."""
         drive(self.protocol.announce(announcement))
 
-    def settle(self, announcement: Announcement) -> str:
+    def settle(self, announcement: Announcement) -> None:
         """Settle."""
-        return drive(self.protocol.settle(announcement))
+        drive(self.protocol.settle(announcement))
 
 
 def writer(*plans: Plan, name: str = "W", records: Sequence[str] = (ENTITY.records[3],)) -> Announcement:

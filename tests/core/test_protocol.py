@@ -509,24 +509,20 @@ def test_of_two_writers_the_second_settles_the_cell(world: World, reader: Client
     assert isinstance(reader.read(), Miss)
 
 
-def test_settling_gives_the_new_token_of_the_record(world: World, reader: Client) -> None:
-    assert reader.settle(writer()) == world.token(ENTITY.records[3])
-
-
 def test_the_token_of_a_record_stays_until_it_is_renewed(reader: Client, other: Client) -> None:
-    token = drive(reader.protocol.token(ENTITY.records[3]))
-    assert drive(other.protocol.token(ENTITY.records[3])) == token
+    token = drive(reader.protocol.token([ENTITY.records[3]]))
+    assert drive(other.protocol.token([ENTITY.records[3]])) == token
     other.settle(writer())
-    assert drive(reader.protocol.token(ENTITY.records[3])) != token
+    assert drive(reader.protocol.token([ENTITY.records[3]])) != token
 
 
 def test_under_write_intent_a_token_is_thrown_away(reader: Client, other: Client) -> None:
     """What is kept under a key with this token must be found by nobody: it may be older than the commit."""
-    before = drive(reader.protocol.token(ENTITY.records[3]))
+    before = drive(reader.protocol.token([ENTITY.records[3]]))
     other.announce(writer())
-    during = {drive(reader.protocol.token(ENTITY.records[3])) for _ in range(3)}
+    during = {drive(reader.protocol.token([ENTITY.records[3]])) for _ in range(3)}
     other.settle(writer())
-    assert len({before, *during, drive(reader.protocol.token(ENTITY.records[3]))}) == 5
+    assert len({before, *during, drive(reader.protocol.token([ENTITY.records[3]]))}) == 5
 
 
 # The store is down

@@ -156,7 +156,7 @@ def test_a_snapshot_that_can_not_be_dated_is_read_from_the_database(reader: Clie
 
 
 def test_the_token_of_a_table_that_changed_after_the_snapshot_is_thrown_away(reader: Client, other: Client) -> None:
-    record = ENTITY.records[3]
+    record = [ENTITY.records[3]]
     token = drive(reader.protocol.token(record))
     snapshot = now(reader)
     assert drive(reader.protocol.token(record, snapshot)) == token

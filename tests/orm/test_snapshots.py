@@ -10,6 +10,7 @@ from sqlalchemy import Engine, event, insert, select, text, update
 
 from aa_cache_integration.core.clock import StoreClock
 from aa_cache_integration.orm.listeners import remove_cache_listeners, setup_cache_listeners
+from aa_cache_integration.stores.null import NO_VALUE
 from tests.orm.models import Product, Tag
 from tests.orm.world import World, begin_recipe, on_each_store
 
@@ -406,6 +407,27 @@ def test_a_put_of_what_was_rolled_back_since_the_lookup_stores_nothing(snapshots
         session.rollback()
     world.call("set_entity", "products", 1, row)
     assert world.call("get_entity", "products", 1, Product) is None
+
+
+def test_a_plain_value_made_of_what_is_not_committed_is_kept_for_nobody(snapshots: Snapshots, world: World) -> None:
+    with world.session() as session:
+        session.get_one(Product, 1).name = "mine"
+        session.flush()
+        made = world.call("get_or_create", "made", lambda: "of mine")
+        assert world.call("get", "put") is NO_VALUE
+        world.call("set", "put", "of mine")
+        session.rollback()
+    assert made == "of mine"
+    assert world.call("get", "made") is NO_VALUE
+    assert world.call("get", "put") is NO_VALUE
+
+
+def test_a_write_of_unknown_tables_changes_every_version(snapshots: Snapshots, world: World) -> None:
+    before = world.call("get_model_version", "products")
+    with world.session() as session:
+        session.execute(text("UPDATE products SET name = 'new'"))
+        session.commit()
+    assert world.call("get_model_version", "products") != before
 
 
 def test_other_tables_and_other_groups_are_not_touched_by_own_writes(snapshots: Snapshots, world: World) -> None:
