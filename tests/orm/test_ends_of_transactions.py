@@ -201,6 +201,16 @@ def test_what_is_rolled_back_in_two_phases_changes_nothing(world: World, *, prep
     assert world.served(Product, 1)
 
 
+def test_operations_that_know_no_session_know_of_a_transaction_in_two_phases(world: World) -> None:
+    with world.session(twophase=True) as session:
+        session.get_one(Product, 1).name = "mine"
+        session.flush()
+        assert world.call("get_entity", "products", 1, Product) is None
+        world.call("set_entity", "products", 1, session.get_one(Product, 1))
+        session.rollback()
+    assert world.read(Product, 1).name == "old"
+
+
 @only_sync
 @pytest.mark.parametrize("losing", ["request", "answer"])
 def test_a_second_phase_that_is_cut_off_is_left_to_its_deadline(world: World, proxy: Proxy, losing: Any) -> None:
