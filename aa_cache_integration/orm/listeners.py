@@ -148,15 +148,28 @@ def _begin_twophase(conn: Connection, _xid: Any) -> None:
 
 
 def _commit(conn: Connection) -> None:
+    _begin_commit(conn, is_last=list(conn.dispatch.commit)[-1] is _commit)
+
+
+def _commit_twophase(conn: Connection, _xid: Any, _is_prepared: bool) -> None:  # noqa: FBT001
+    _begin_commit(conn, is_last=list(conn.dispatch.commit_twophase)[-1] is _commit_twophase)
+
+
+def _begin_commit(conn: Connection, *, is_last: bool) -> None:
+    """Announce what a transaction wrote that is about to be committed.
+
+    Args:
+        conn: Its connection.
+        is_last: Whether nobody hears of the commit after us, who might raise and so keep it from being sent.
+    """
     ledger = ledger_of(conn.info)
     commit.settle(ledger)
     if not ledger.changes:
         return
     _announce(conn, ledger)
     ledger.committer = weakref.ref(conn)
-    *_, last = conn.dispatch.commit
     first, *_ = conn.dialect.dispatch.handle_error
-    ledger.certain = last is _commit and first is _handle_error
+    ledger.certain = is_last and first is _handle_error
     if conn.connection.is_detached:
         commit.abandon(ledger.pending)  # such a connection is closed without a word, and then the deadline must do
 
@@ -197,10 +210,6 @@ def _finish(ledger: Ledger) -> None:
         commit.settle(ledger)
         if doubtful:
             ledger.changes, ledger.stage = doubtful, Stage.FAILED
-
-
-def _commit_twophase(conn: Connection, _xid: Any, _is_prepared: bool) -> None:  # noqa: FBT001
-    _commit(conn)
 
 
 def _rollback(conn: Connection) -> None:

@@ -190,6 +190,27 @@ def test_a_commit_in_two_phases_is_announced_before_it_and_settled_after_it(worl
 
 
 @pytest.mark.parametrize("prepared", [True, False])
+def test_a_second_phase_that_a_listener_keeps_from_being_sent_changes_nothing(world: World, *, prepared: bool) -> None:
+    def listener(*_: Any) -> None:
+        raise RuntimeError("the application's own")
+
+    with world.session(twophase=True) as session:
+        session.get_one(Product, 1).name = "never"
+        session.flush()
+        if prepared:
+            session.prepare()
+        event.listen(world.engine, "commit_twophase", listener, once=True)
+        with pytest.raises(RuntimeError):
+            session.commit()
+        session.rollback()
+        assert world.fetch(session, Product, 1).name == "old"
+        session.get_one(Product, 2).name = "new"
+        session.commit()
+    assert [there(world, 1), there(world, 2)] == ["old", "new"]
+    assert_right(world)
+
+
+@pytest.mark.parametrize("prepared", [True, False])
 def test_what_is_rolled_back_in_two_phases_changes_nothing(world: World, *, prepared: bool) -> None:
     with world.session(twophase=True) as session:
         session.get_one(Product, 1).name = "never"
