@@ -13,7 +13,7 @@ from aa_cache_integration.core import envelope, leases
 from aa_cache_integration.core.plans import Bypass, Filling, Grant, Hit, Miss, Plan, Request
 from aa_cache_integration.core.tokens import new_token
 from aa_cache_integration.exceptions import IdentityError, ModelError, SerializationError
-from aa_cache_integration.lookups import Lookups
+from aa_cache_integration.lookups import Lookups, Put
 from aa_cache_integration.stores.base import Announcement
 from aa_cache_integration.stores.null import NO_VALUE
 
@@ -62,7 +62,7 @@ class Operations:
     async def set(self, key: str, value: Any) -> None:
         """See `CacheManager.set_sync`."""
         payload = plain.dumps(value)
-        await self._put([(self.planner.plain(key), envelope.PLAIN, payload, self._config.expiration_time)], "set")
+        await self._put([Put(self.planner.plain(key), envelope.PLAIN, payload, self._config.expiration_time)], None, "set")
 
     async def delete(self, key: str) -> None:
         """See `CacheManager.delete_sync`."""
@@ -71,18 +71,23 @@ class Operations:
     async def get_or_create(self, key: str, creator: Callable[[], Any], expiration_time: int | None) -> Any:
         """See `CacheManager.get_or_create_sync`."""
         request = self._plain_request(key, expiration_time)
+        cell = request.plan.cell
         (outcome,) = await self.protocol.read([request], "get_or_create")
-        leases.take(self._owner, request.plan.cell)  # what a lookup before this one left is used up by it
+        leases.take(self._owner, cell)  # what a lookup before this one left is used up by it
         if isinstance(outcome, Hit):
             return outcome.value
         grants = [outcome.grant] if isinstance(outcome, Miss) else []
+        for grant in grants:
+            leases.keep(self._owner, cell, grant)  # what the creator writes makes it void
         try:
             value = await self._run(creator)
-            kept = bool(grants) and not self._lookups.is_dirty(request.plan, (), None, "get_or_create")
+            right = leases.take(self._owner, cell)
+            kept = isinstance(right, Grant) and not self._lookups.refusal(Put(request.plan, envelope.PLAIN), right, None)
             payload = self._written(value, request.plan) if kept else None
         except GeneratorExit:  # a coroutine that is closed can't await any more: the lease passes by itself
             raise
         except BaseException:
+            leases.take(self._owner, cell)
             await self.protocol.give_back(grants)
             raise
         if payload is None:
@@ -130,13 +135,13 @@ class Operations:
 
     async def set_entities(self, model_name: str, entities: Sequence[tuple[Any, Any]], bind_group: str | None, op: str) -> None:
         """See `CacheManager.set_entities_sync`."""
-        puts: list[tuple[Plan, bytes, bytes, float]] = []
+        puts: list[Put] = []
         for entity_id, entity in entities:
             plan = self.planner.entity(model_name, entity_id, type(entity), bind_group)
             self._check_identity(entity, entity_id)
-            if self.cacheable(type(entity)) and not self._lookups.is_dirty(plan, [type(entity)], bind_group, op):
-                puts.append((plan, envelope.ENTITY, self.encode_row(entity), self.expiration_time(plan)))
-        await self._put(puts, op)
+            if self.cacheable(type(entity)):
+                puts.append(Put(plan, envelope.ENTITY, self.encode_row(entity), self.expiration_time(plan), (type(entity),)))
+        await self._put(puts, bind_group, op)
 
     @staticmethod
     def _check_identity(entity: Any, entity_id: Any) -> None:
@@ -238,11 +243,11 @@ class Operations:
         """See `CacheManager.set_list_sync` and `CacheManager.set_list_and_count_sync`."""
         classes = list(dict.fromkeys(type(item) for item in items))
         plan = self.planner.listing(key, classes, bind_group)
-        if not all(self.cacheable(model_class) for model_class in classes) or self._lookups.is_dirty(plan, classes, bind_group, op):
+        if not all(self.cacheable(model_class) for model_class in classes):
             return
         payload = pages.dumps([self.encode_row(item) for item in items], count)
         kind = envelope.LIST if count is None else envelope.COUNTED
-        await self._put([(plan, kind, payload, self.expiration_time(plan))], op)
+        await self._put([Put(plan, kind, payload, self.expiration_time(plan), tuple(classes))], bind_group, op)
 
     # Versions and namespaces
 
@@ -277,23 +282,20 @@ class Operations:
             leases.keep(self._owner, plan.cell, outcome.grant if isinstance(outcome, Miss) else outcome)
         return nothing
 
-    async def _put(self, puts: Sequence[tuple[Plan, bytes, bytes, float]], op: str) -> None:
+    async def _put(self, puts: Sequence[Put], bind_group: str | None, op: str) -> None:
         """Put values under the leases of the lookups that missed in this context, explicitly where there was no lookup."""
         fillings: list[Filling] = []
-        for plan, kind, payload, ttl in puts:
-            right = leases.take(self._owner, plan.cell)
-            if kind == envelope.PLAIN and isinstance(right, Grant) and self._lookups.is_dirty(plan, (), None, op):
-                await self.protocol.give_back([right])
+        given_up: list[Grant] = []
+        for put in puts:
+            right = leases.take(self._owner, put.plan.cell)
+            refusal = self._lookups.refusal(put, right, bind_group)
+            if not refusal:
+                fillings.append(Filling(right if isinstance(right, Grant) else put.plan, put.kind, put.payload, put.ttl))
                 continue
-            if isinstance(right, Bypass):
-                self.protocol.tell_bypass(plan, op, right.reason)
-                continue
-            if right is not None and not set(plan.records) <= set(right.plan.records):
-                # A lease holds for what was looked up under it: one for a plain key knows no tables.
-                self.protocol.tell_bypass(plan, op, "other lookup")
-                await self.protocol.give_back([right])
-                continue
-            fillings.append(Filling(plan if right is None else right, kind, payload, ttl))
+            self.protocol.tell_bypass(put.plan, op, refusal)
+            grant = right.given_up if isinstance(right, Bypass) else right
+            given_up += [] if grant is None else [grant]
+        await self.protocol.give_back(given_up)
         await self.protocol.fill(fillings, op)
 
     async def _invalidate(

@@ -138,10 +138,10 @@ class Planner:
         return Plan(cell, (*records, *rows), required, codec.table, keys.group)
 
     def version(self, model_name: str, group: str | None) -> tuple[str, ...]:
-        """Return the records that change with a table: first its own, which an unknown name has too, then the namespaces."""
+        """Return the records that change with a table: first its own, which an unknown name has too; those it reads; the namespaces."""
         _check_name("model_name", model_name)
         keys = self.keys(group)
-        return (keys.rows(model_name), *keys.namespaces)
+        return (*(keys.rows(table) for table in self.depends_on([model_name])), *keys.namespaces)
 
     def cell(self, model_name: str, entity_id: Any, group: str | None) -> str:
         """Return an entity's cell when only its name is known: a table's, or one of the application's own.

@@ -70,6 +70,9 @@ class StoreClock:
             slack = round((received - known.sent) * _DRIFT) + _ROUNDED
             if low > known.high + slack + self._skew or high < known.low - slack - self._skew:
                 self._jumped = self._monotonic_ns()
+                if began < known.received:  # which of the two is the older one, nobody knows
+                    self._reading = None
+                    return
             else:
                 low = min(max(low, known.low - slack), high)
                 high = max(min(high, known.high + slack), low)

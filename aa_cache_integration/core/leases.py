@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -22,7 +23,15 @@ __all__ = ("forget", "held", "keep", "take", "void")
 _MOST = 1000
 """Leases that one context remembers; a passed one is remembered too, for what it was granted for may still be put, and must be refused."""
 
-_Held = Mapping[tuple[int, str], "Grant | Bypass"]
+
+@dataclass
+class _Mark:
+    """What a lookup came to; shared by the contexts that were copied from its own."""
+
+    right: Grant | Bypass
+
+
+_Held = Mapping[tuple[int, str], _Mark]
 _held: ContextVar[_Held] = ContextVar("aa_cache_leases", default=MappingProxyType({}))
 
 
@@ -35,30 +44,30 @@ def keep(owner: int, cell: str, right: Grant | Bypass) -> None:
         right: The lease; or that there is none.
     """
     held_now = _held.get()
-    _held.set({**dict(islice(held_now.items(), max(0, len(held_now) - _MOST + 1), None)), (owner, cell): right})
+    _held.set({**dict(islice(held_now.items(), max(0, len(held_now) - _MOST + 1), None)), (owner, cell): _Mark(right)})
 
 
 def held(owner: int, cell: str) -> Grant | Bypass | None:
     """Return what this context's last lookup of a cell came to; ``None``: a hit, or there was none."""
-    return _held.get().get((owner, cell))
+    mark = _held.get().get((owner, cell))
+    return None if mark is None else mark.right
 
 
 def take(owner: int, cell: str) -> Grant | Bypass | None:
     """Return what `held` does, and forget it."""
-    held_now = _held.get()
-    right = held_now.get((owner, cell))
+    right = held(owner, cell)
     if right is not None:
-        _held.set({key: old for key, old in held_now.items() if key != (owner, cell)})
+        _held.set({key: mark for key, mark in _held.get().items() if key != (owner, cell)})
     return right
 
 
 def forget(owner: int) -> None:
     """Forget all of this context's lookups of one manager."""
-    _held.set({key: old for key, old in _held.get().items() if key[0] != owner})
+    _held.set({key: mark for key, mark in _held.get().items() if key[0] != owner})
 
 
 def void(reason: str) -> None:
-    """Let nothing be put under what this context has looked up so far: what it has read since may never have been committed."""
-    held_now = _held.get()
-    if held_now:
-        _held.set(dict.fromkeys(held_now, Bypass(reason)))
+    """Let nothing be put under what this context has looked up so far: what it reads from now on may never be committed."""
+    for mark in _held.get().values():
+        if not isinstance(mark.right, Bypass):
+            mark.right = Bypass(reason, mark.right)

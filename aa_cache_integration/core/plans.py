@@ -59,6 +59,10 @@ class Grant:
     tokens: tuple[str, ...]
     free: bool
     """Whether no record at all was under write intent, so that a negative answer may be filled."""
+    since: int = 0
+    """The monotonic time (ns) since which what is read may be filled under it: the lease's, or that of the snapshot it was asked for."""
+    before: int = 0
+    """The store's time (µs) before which all records had last changed; ``0``: nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,8 @@ class Bypass:
     """The database must be asked, and nothing be filled."""
 
     reason: str
+    given_up: Grant | None = None
+    """A lease that there was, to be given back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,10 +66,10 @@ class Protocol:
             found = await self._read(requests, op, allowed, wait=wait)
         except StoreUnavailableError:
             return [self.tell_bypass(request.plan, op, "store unreachable") for request in requests]
-        took = (time.perf_counter() - started) * 1000
+        took_ms = (time.perf_counter() - started) * 1000
         for request, outcome in zip(requests, found, strict=True):
             if isinstance(outcome, Hit):
-                self._tell(events.HIT, request.plan, op, took_ms=took)
+                self._tell(events.HIT, request.plan, op, took_ms=took_ms)
         return found
 
     async def _read(self, requests: Sequence[Request], op: str, allowed: Limits, *, wait: bool) -> list[Outcome]:
@@ -80,7 +80,7 @@ class Protocol:
         while True:
             outcomes: dict[int, Outcome] = {}
             vacant = await self._look(requests, outcomes, op, allowed)
-            await self._ask_leases(requests, vacant, outcomes, op, allowed.fillable)
+            await self._ask_leases(requests, vacant, outcomes, op, allowed)
             pending = [index for index in range(len(requests)) if index not in outcomes]
             # Where the database must be asked in any case, waiting gains nothing, and two readers that hold what the other waits for lose.
             asks = any(not isinstance(outcome, Hit) for outcome in outcomes.values())
@@ -109,7 +109,7 @@ class Protocol:
                 outcomes[index] = self.tell_bypass(plan, op, "write intent")
             elif isinstance(verdict, Leased):
                 mine = leases.held(self._state.number, plan.cell)
-                if isinstance(mine, Grant) and mine.lease == verdict.lease:
+                if isinstance(mine, Grant) and mine.lease == verdict.lease and allowed.covers(mine):
                     outcomes[index] = self._miss(mine, op, "lease held")
             else:
                 vacant[index] = verdict
@@ -123,19 +123,21 @@ class Protocol:
         return judge(request, there[plan.cell], [there[key] for key in plan.records], self._state.clock.now(), self._state.signer)
 
     async def _ask_leases(
-        self, requests: Sequence[Request], vacant: Mapping[int, Vacant], outcomes: dict[int, Outcome], op: str, before: int
+        self, requests: Sequence[Request], vacant: Mapping[int, Vacant], outcomes: dict[int, Outcome], op: str, allowed: Limits
     ) -> None:
         """Ask for the leases of vacant cells (DESIGN 5.3.2); what was refused for another's lease or fill stays pending."""
         if not vacant:
             return
-        asked = {index: self._lease(requests[index].plan, verdict.seen, before) for index, verdict in vacant.items()}
+        asked = {index: self._lease(requests[index].plan, verdict.seen, allowed.fillable) for index, verdict in vacant.items()}
+        since = self._state.clock.sent()
         _, answers = await self._ask(self._store.lease(list(asked.values()), self._state.making(new_token())))
         for (index, lease), answer in zip(asked.items(), answers, strict=True):
             plan = requests[index].plan
             if answer.granted:
                 records = [envelope.parse_record(raw) for raw in answer.records]
                 tokens = tuple(record.token if record else "" for record in records)
-                grant = Grant(plan, lease.lease, tokens, not any(record is None or record.intents for record in records))
+                free = not any(record is None or record.intents for record in records)
+                grant = Grant(plan, lease.lease, tokens, free, since if allowed.since is None else allowed.since, allowed.fillable)
                 outcomes[index] = self._miss(grant, op, vacant[index].reason)
             elif answer.reason in _REFUSED_FOR_NOW:
                 outcomes[index] = self.tell_bypass(plan, op, answer.reason)
@@ -150,7 +152,7 @@ class Protocol:
         Never raises for the store's sake: what can't be put isn't put.
         """
         kept = [filling for filling in fillings if is_kept(filling, self._state)]
-        dropped = [filling.under for filling in fillings if not is_kept(filling, self._state)]
+        dropped = [filling.under for filling in fillings if filling not in kept]
         try:
             await self.give_back([under for under in dropped if isinstance(under, Grant)])
             await self._delete_unkept([under for under in dropped if isinstance(under, Plan)])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from aa_cache_integration.core.plans import Snapshot
+    from aa_cache_integration.core.plans import Grant, Snapshot
     from aa_cache_integration.core.state import SharedState
 
 __all__ = ("UNLIMITED", "Limits", "limits")
@@ -20,6 +20,12 @@ class Limits:
     """Only values that were filled before this may be read; ``None``: all."""
     fillable: int = 0
     """Only values all of whose records last changed before this may be filled; ``0``: all."""
+    since: int | None = None
+    """The monotonic time (ns) of the snapshot that they come from; ``None``: of none."""
+
+    def covers(self, grant: Grant) -> bool:
+        """Whether a lease that was granted to another lookup of this context lets this reader fill, too."""
+        return not self.fillable or 0 < grant.before <= self.fillable
 
 
 UNLIMITED: Final = Limits()
@@ -43,7 +49,7 @@ def limits(snapshot: Snapshot | None, state: SharedState, started: int | None = 
     bound = state.clock.bound(started)
     if bound is None:
         return None
-    return Limits(bound if allowed.readable is None else min(bound, allowed.readable), allowed.fillable)
+    return replace(allowed, readable=bound if allowed.readable is None else min(bound, allowed.readable))
 
 
 def _by_snapshot(snapshot: Snapshot | None, state: SharedState) -> Limits | None:
@@ -55,4 +61,4 @@ def _by_snapshot(snapshot: Snapshot | None, state: SharedState) -> Limits | None
     bound = state.clock.bound(snapshot.since)
     if bound is None:
         return None
-    return Limits(0 if exact and not snapshot.certain else bound, bound)
+    return Limits(0 if exact and not snapshot.certain else bound, bound, snapshot.since)

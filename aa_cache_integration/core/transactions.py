@@ -1,7 +1,8 @@
 """The database transactions that are open in a context, for operations that aren't told of a session (DESIGN 5.1, 5.5).
 
-The listeners enter each transaction in the context (thread or task) in which it begins. What a task inherits from the one that made it
-counts for it too: more caution than is needed is never wrong.
+The listeners enter each transaction in the context (thread or task) in which it begins, and in each in which it runs a statement. What a
+task inherits from the one that made it counts for it too: more caution than is needed is never wrong. A transaction that another context
+has begun, and in which this one hasn't run a statement yet, isn't known here; what is put is judged by what is known then.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from aa_cache_integration.planner import Planner
 
-__all__ = ("Transaction", "View", "combined", "enter", "has_written", "view")
+__all__ = ("Transaction", "View", "combined", "enter", "entered", "has_written", "view")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ class Transaction(Protocol):
 
 
 _open: ContextVar[tuple[Transaction, ...]] = ContextVar("aa_cache_transactions", default=())
+
+
+def entered() -> tuple[Transaction, ...]:
+    """Return the transactions that this context remembers, ended ones perhaps among them."""
+    return _open.get()
 
 
 def enter(transaction: Transaction) -> None:

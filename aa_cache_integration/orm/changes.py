@@ -139,16 +139,26 @@ class Ledger:
     """The Connection that commits."""
     opened_by: str = ""
     """The savepoint with which a SQLite transaction began, so that its RELEASE commits."""
+    has_lock: bool = False
+    """Whether a statement that writes has run within the transaction; in SQLite nobody else can commit then."""
     statement_failed: bool = False
     """Whether a statement has failed, so that a write that was recorded may not have been made."""
     first_statement: int | None = None
     """The monotonic time (ns) before the transaction's first statement: its snapshot, if it keeps to one, isn't older."""
+    last_statement: int = 0
+    """The monotonic time (ns) before the last statement."""
     is_beginning: bool = False
     """Whether the last statement ran while its transaction was about to begin."""
     has_snapshot: bool = False
     """Whether a statement has run that surely takes a snapshot where there are any."""
-    cursors: list[weakref.ReferenceType[Any]] = field(default_factory=list)
-    """SQLite's, of statements that may have rows left to fetch."""
+    cursors: list[tuple[weakref.ReferenceType[Any], int]] = field(default_factory=list)
+    """SQLite's, of statements that may have rows left to fetch, and the monotonic time (ns) of each. They outlive transactions."""
+    user: weakref.ReferenceType[Connection] | None = None
+    """The Connection that began the transaction; several may share one database connection."""
+    reset: Literal["rollback", "commit", "none"] = "rollback"
+    """What the pool does to a connection that comes back."""
+    is_reset: bool = False
+    """Whether it has done that: not where SQLAlchemy takes the transaction for ended, though its COMMIT failed."""
 
     def is_commit_of(self, conn: Connection) -> bool:
         """Whether this Connection is within its COMMIT: its listeners, or the statements of the two-phase protocol, run meanwhile."""
@@ -161,17 +171,22 @@ class Ledger:
 
     def begin(self) -> None:
         """Begin a transaction: no statement has run in it."""
-        self.statement_failed, self.first_statement, self.has_snapshot = False, None, False
-        self.cursors.clear()
+        self.has_lock = self.statement_failed = self.has_snapshot = False
+        self.first_statement = None
 
-    def has_open_cursor(self) -> bool:
-        """Whether one of the cursors is still held by somebody."""
-        return any(cursor() is not None for cursor in self.cursors)
+    def is_used_by_another(self, conn: Connection) -> bool:
+        """Whether another Connection is in a transaction on this database connection."""
+        other = self.user() if self.user is not None else None
+        return other is not None and other is not conn and not other.closed and other.in_transaction()
+
+    def oldest_cursor(self) -> int | None:
+        """Return the time of the oldest cursor that somebody still holds; ``None``: all are closed."""
+        return min((since for cursor, since in self.cursors if cursor() is not None), default=None)
 
     def watch(self, cursor: object) -> None:
-        """Watch a cursor that may have rows left to fetch; one that nobody holds any more is closed."""
-        self.cursors = [other for other in self.cursors if other() is not None]
-        self.cursors.append(weakref.ref(cursor))
+        """Watch the cursor of the last statement, that may have rows left to fetch; one that nobody holds any more is closed."""
+        self.cursors = [other for other in self.cursors if other[0]() is not None]
+        self.cursors.append((weakref.ref(cursor), self.last_statement))
 
     def add(self, groups: Iterable[str | None], write: Write) -> None:
         """Add what a statement writes to the change set of each group."""
@@ -186,7 +201,9 @@ class Ledger:
     def close(self) -> None:
         """Begin anew: what was collected is settled, or was rolled back."""
         self.changes, self.pending, self.stage, self.certain, self.committer = {}, [], Stage.OPEN, True, None
-        self.opened_by, self.statement_failed = "", False
+        self.opened_by, self.has_lock, self.statement_failed = "", False, False
+        if self.session_state == "transaction":
+            self.session_state = ""
 
 
 def ledger_of(info: dict[Any, Any]) -> Ledger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.util import concurrency
@@ -10,15 +11,28 @@ from sqlalchemy.util import concurrency
 from aa_cache_integration import events
 from aa_cache_integration.core.drive import drive
 from aa_cache_integration.exceptions import CommitRefusedError, StoreUnavailableError
-from aa_cache_integration.orm.changes import ChangeSet, Ledger, Pending, Stage, Write
+from aa_cache_integration.orm.changes import ChangeSet, Ledger, Pending, Stage, Write, ledger_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
+
+    from sqlalchemy.engine import Connection
 
     from aa_cache_integration.core.protocol import Protocol
     from aa_cache_integration.manager import CacheManager
 
-__all__ = ("abandon", "announce", "announce_more", "announce_statement", "settle", "settle_pending", "withdraw")
+__all__ = (
+    "abandon",
+    "announce",
+    "announce_more",
+    "announce_statement",
+    "owe",
+    "roll_back_what_failed",
+    "rolled_back_if_refused",
+    "settle",
+    "settle_pending",
+    "withdraw",
+)
 
 T = TypeVar("T")
 
@@ -75,6 +89,40 @@ def announce_more(
     ledger.add(groups, write)
 
 
+@contextmanager
+def rolled_back_if_refused(conn: Connection, undo: Callable[[], None] | None = None) -> Iterator[None]:
+    """Roll the database back when a COMMIT isn't sent: SQLAlchemy emits no ROLLBACK after one that raised inside a hook.
+
+    Args:
+        conn: The connection.
+        undo: How, where it isn't by a plain ROLLBACK.
+    """
+    try:
+        yield
+    except BaseException:
+        _roll_back(conn, ledger_of(conn.info), undo)
+        raise
+
+
+def _roll_back(conn: Connection, ledger: Ledger, undo: Callable[[], None] | None = None) -> None:
+    """Roll the database back after a COMMIT that raised; what was written is forgotten only when that has succeeded."""
+    try:
+        if undo is None:
+            conn.dialect.do_rollback(conn.connection)
+        else:
+            undo()
+    except Exception:  # noqa: BLE001 - the connection is broken, which its next use will tell
+        ledger.stage = Stage.FAILED
+    else:
+        ledger.close()
+
+
+def roll_back_what_failed(conn: Connection, ledger: Ledger) -> None:
+    """Roll back what a transaction has left open whose COMMIT failed, before another one begins on the same Connection."""
+    if ledger.stage is Stage.FAILED:
+        _roll_back(conn, ledger)
+
+
 def settle(ledger: Ledger) -> None:
     """Settle what the connection has committed (DESIGN 5.4.3). Never raises for the store's sake."""
     if ledger.stage is Stage.COMMITTING:
@@ -117,6 +165,15 @@ def abandon(pending: Iterable[Pending]) -> None:
     """Leave to their deadline the intents of a COMMIT whose outcome is unknown."""
     for item in pending:
         item.manager.operations().protocol.leave_to_deadline(item.announcement)
+
+
+def owe(ledger: Ledger, managers: Callable[[str | None], Iterable[CacheManager]]) -> None:
+    """Owe what was committed with nothing announced, where no step may be taken: perhaps within the garbage collector."""
+    for group, changes in ledger.changes.items():
+        for manager in managers(group):
+            announcement = changes.announcement(manager.planner, group, manager.config.bulk_threshold)
+            if announcement is not None:
+                manager.operations().state.debts.owe(announcement)
 
 
 def _perform(manager: CacheManager, step: Callable[[Protocol], Coroutine[Any, Any, Any]], *, held: bool) -> None:

@@ -14,13 +14,14 @@ from aa_cache_integration.codecs.mapper import codec_for
 from aa_cache_integration.core import envelope
 from aa_cache_integration.core.plans import Filling, Hit, Miss
 from aa_cache_integration.exceptions import BindError, MissingDependencyError
+from aa_cache_integration.orm.isolation import view_of
 from aa_cache_integration.orm.routing import connect, has_own_state, route, sees_uncommitted, warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Select
-    from sqlalchemy.engine import Connection, Engine
+    from sqlalchemy.engine import Connection
     from sqlalchemy.orm import Session
 
     from aa_cache_integration.codecs.mapper import EntityCodec
@@ -239,7 +240,7 @@ class _Fetch:
             found[ident] = self._payload(rows[0]) if rows else None
 
     async def _select(self, wanted: list[tuple[Any, ...]]) -> Sequence[Row]:
-        rows, committed = await self._database.run(_select, self._way.bind, self._codec.statement(wanted), self._is_dirty)
+        rows, committed = await self._database.run(_select, self._way, self._codec.statement(wanted), self._is_dirty)
         self._fit = self._fit and committed
         return rows
 
@@ -278,10 +279,9 @@ def _grants(outcomes: Mapping[tuple[str, ...], Hit | Miss | Bypass]) -> list[tup
     return [(ident, outcome.grant) for ident, outcome in outcomes.items() if isinstance(outcome, Miss)]
 
 
-def _select(
-    session: Session, bind: Engine | Connection, statement: Select[Any], is_dirty: Callable[[Connection], bool]
-) -> tuple[Sequence[Row], bool]:
+def _select(session: Session, way: Route, statement: Select[Any], is_dirty: Callable[[Connection], bool]) -> tuple[Sequence[Row], bool]:
     """Return the rows, and whether others may be given them: all committed, and by a connection that sees what its fellows see."""
-    connection = connect(session, bind)
+    connection = connect(session, way.bind)
+    covered = way.covers(view_of(connection))  # a connection that the pool has kept may see more than was known
     rows = connection.execute(statement).all()
-    return rows, not is_dirty(connection) and not has_own_state(connection)
+    return rows, covered and not is_dirty(connection) and not has_own_state(connection)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aa_cache_integration.orm.changes import Ledger
 
-__all__ = ("level_of", "takes_snapshot", "view_at", "view_of")
+__all__ = ("level_of", "of_replica", "takes_snapshot", "view_at", "view_of")
 
 _COMMITTED: Final = frozenset({"READ COMMITTED", "AUTOCOMMIT"})
 _SNAPSHOT: Final = frozenset({("postgresql", "REPEATABLE READ"), ("mysql", "REPEATABLE READ"), ("mariadb", "REPEATABLE READ")})
@@ -33,7 +33,8 @@ _SNAPSHOT: Final = frozenset({("postgresql", "REPEATABLE READ"), ("mysql", "REPE
 def level_of(dialect: Dialect, options: Mapping[str, Any]) -> str | None:
     """Return the isolation level: by execution options, the engine's, else the database's default; ``None``: nobody has connected yet."""
     level: str | None = options.get("isolation_level") or getattr(dialect, "_on_connect_isolation_level", None)
-    return level or getattr(dialect, "default_isolation_level", None)
+    level = level or getattr(dialect, "default_isolation_level", None)
+    return None if level is None else level.replace("_", " ")  # SQLAlchemy takes both spellings
 
 
 def view_at(dialect: Dialect, level: str | None) -> View:
@@ -57,27 +58,40 @@ def view_of(conn: Connection) -> View:
     return found if found.snapshot is None else View(Snapshot(ledger.first_statement, ledger.has_snapshot))
 
 
+def of_replica(view: View) -> View:
+    """Return how a transaction sees a replica: it fills nothing, and a snapshot of it may be older than what was cached before that."""
+    taken = view.snapshot is not None and view.snapshot.since is not None
+    return View(view.snapshot, view.bypass or ("replica" if taken else ""), fills=False)
+
+
 def _view_in_sqlite(conn: Connection, ledger: Ledger, level: str | None) -> View:
     """Tell SQLite's isolation by what the driver does: it reports SERIALIZABLE whatever that is.
 
-    A transaction that has written holds the lock that lets nobody else commit, so what it sees is what is committed. Before that, within
-    a BEGIN, it keeps to a snapshot; and so does a statement whose rows aren't all fetched yet, together with all that run beside it.
+    A statement that writes within a transaction takes the lock that lets nobody else commit, so what is seen then is what is committed.
+    Before that, within a BEGIN or a savepoint, a snapshot is kept to; and so it is by a statement whose rows aren't all fetched yet,
+    together with all that run beside it, however many transactions of the driver's that spans.
     """
     if level == "READ UNCOMMITTED":
         return View(bypass="read uncommitted")
-    has_lock = bool(ledger.changes) and not ledger.statement_failed
-    keeps = not has_lock if in_transaction(conn) else ledger.has_open_cursor()
-    return View(Snapshot(ledger.first_statement, ledger.has_snapshot)) if keeps else View()
+    begun = in_transaction(conn)
+    if begun and ledger.has_lock and not ledger.statement_failed:
+        return View()
+    oldest = ledger.oldest_cursor()
+    if oldest is not None:
+        first = oldest if ledger.first_statement is None else min(oldest, ledger.first_statement)
+        return View(Snapshot(first, ledger.has_snapshot))
+    return View(Snapshot(ledger.first_statement, ledger.has_snapshot)) if begun else View()
 
 
+_INNODB: Final = frozenset({"mysql", "mariadb"})
 _takers: weakref.WeakKeyDictionary[Compiled, bool] = weakref.WeakKeyDictionary()
 
 
-def takes_snapshot(context: ExecutionContext) -> bool:
+def takes_snapshot(context: ExecutionContext, cursor: Any) -> bool:
     """Whether a transaction has a snapshot once this statement has run; ``False`` where that isn't certain.
 
-    InnoDB takes it with the first SELECT that reads a table and locks nothing, PostgreSQL and SQLite with the first statement that reads
-    or writes one.
+    InnoDB takes it with the first SELECT that reads a table and locks nothing (not for a condition that is never true), PostgreSQL and
+    SQLite with the first statement that reads or writes one.
     """
     compiled = context.compiled
     if compiled is None:
@@ -85,12 +99,12 @@ def takes_snapshot(context: ExecutionContext) -> bool:
     found = _takers.get(compiled)
     if found is None:
         found = _takers[compiled] = _takes_snapshot(compiled.statement, compiled.dialect)
-    return found
+    return found and (compiled.dialect.name not in _INNODB or getattr(cursor, "rowcount", 0) > 0)
 
 
 def _takes_snapshot(statement: object, dialect: Dialect) -> bool:
     if isinstance(statement, UpdateBase):
-        return dialect.name not in {"mysql", "mariadb"}
+        return dialect.name not in _INNODB
     if not isinstance(statement, Select) or statement._for_update_arg is not None:  # noqa: SLF001 - has no public reader
         return False
     return any(isinstance(element, Table) for element in visitors.iterate(statement))

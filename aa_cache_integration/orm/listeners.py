@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import threading
-import time
 import weakref
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 
-from aa_cache_integration.core import leases
-from aa_cache_integration.orm import autocommit, binding, commit, transactions
-from aa_cache_integration.orm.changes import Ledger, Stage, Write, enter_unit_of_work, ledger_of
-from aa_cache_integration.orm.isolation import takes_snapshot
+from aa_cache_integration.orm import commit, transactions
+from aa_cache_integration.orm.changes import Ledger, Stage, enter_unit_of_work, ledger_of
 from aa_cache_integration.orm.managers import managers_of
-from aa_cache_integration.orm.tables import written_by
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from aa_cache_integration.orm.statements import COMMITS, STATEMENT, after_cursor_execute, before_cursor_execute
 
 __all__ = ("connections_of", "remove_cache_listeners", "setup_cache_listeners")
-
-_STATEMENT = "aa_cache_statement"
-"""Where an execution keeps what must be settled after it."""
-_COMMITS = object()
-"""In its place: the statement commits what the transaction has written."""
 
 _lock = threading.RLock()
 _installed = False
@@ -66,80 +54,14 @@ def connections_of(session: Session) -> tuple[Connection, ...]:
 # The engine
 
 
-def _before_cursor_execute(
-    conn: Connection,
-    cursor: Any,
-    statement: str,
-    _parameters: Any,
-    context: Any,
-    _executemany: bool,  # noqa: FBT001 - SQLAlchemy's signature
-) -> None:
-    ledger = ledger_of(conn.info)
-    commits = ledger.is_commit_of(conn)
-    if not commits:
-        commit.settle(ledger)
-    if binding.is_ignored(conn.dialect):
-        return
-    write = written_by(context, statement)
-    _note(conn, ledger, cursor, write)
-    if write.control:
-        _control(conn, ledger, write, statement, context)
-    elif write.unknown or write.tables:
-        groups = binding.groups_written(conn)
-        if commits:
-            with _rolled_back_if_refused(conn, ledger):
-                commit.announce_more(ledger, groups, write, managers_of)
-            return
-        ledger.add(groups, write)
-        if autocommit.commits_alone(conn, statement):
-            setattr(context, _STATEMENT, commit.announce_statement(groups, write, managers_of))
-
-
-def _note(conn: Connection, ledger: Ledger, cursor: Any, write: Write) -> None:
-    """Note what a statement says of how the transaction sees the database."""
-    is_beginning = not conn.in_transaction()  # it runs in a listener of the transaction's begin, which may come before ours
-    if is_beginning and not ledger.is_beginning:
-        ledger.begin()
-    ledger.is_beginning = is_beginning
-    if ledger.first_statement is None and not write.begins:
-        ledger.first_statement = time.monotonic_ns()
-    if conn.dialect.name == "sqlite" and not conn.dialect.is_async:  # an asynchronous cursor has fetched all rows at once
-        ledger.watch(cursor)
-    if write.session_state and ledger.session_state != "connection":
-        ledger.session_state = write.session_state
-
-
-def _control(conn: Connection, ledger: Ledger, write: Write, statement: str, context: Any) -> None:
-    """Announce what a statement commits that ends a transaction."""
-    if write.control == "commit prepared":
-        if ledger.is_commit_of(conn):
-            setattr(context, _STATEMENT, _COMMITS)
-        else:  # of a transaction that this connection didn't write
-            setattr(context, _STATEMENT, commit.announce_statement(binding.groups_written(conn), Write(unknown=True), managers_of))
-    elif autocommit.ends_transaction(conn, ledger, write.control, statement) and ledger.changes:
-        _announce(conn, ledger)
-        setattr(context, _STATEMENT, _COMMITS)
-
-
-def _after_cursor_execute(conn: Connection, _cursor: Any, _statement: str, _parameters: Any, context: Any, _executemany: bool) -> None:  # noqa: FBT001
-    ledger = ledger_of(conn.info)
-    ledger.has_snapshot = ledger.has_snapshot or takes_snapshot(context)
-    pending = getattr(context, _STATEMENT, None)
-    if pending is not None:
-        setattr(context, _STATEMENT, None)
-        if pending is _COMMITS:
-            commit.settle(ledger)
-        else:
-            commit.settle_pending(pending)
-
-
 def _begin(conn: Connection) -> None:
     ledger = ledger_of(conn.info)
     _finish(ledger)
-    if ledger.stage is Stage.FAILED:
-        _roll_back(conn, ledger)
-    if not ledger.is_beginning and not autocommit.has_begun(conn):
-        ledger.begin()
+    if not ledger.is_beginning:
+        commit.roll_back_what_failed(conn, ledger)
+        if not ledger.is_used_by_another(conn):
+            ledger.begin()
+            ledger.user = weakref.ref(conn)
     transactions.enter(conn)
 
 
@@ -148,11 +70,13 @@ def _begin_twophase(conn: Connection, _xid: Any) -> None:
 
 
 def _commit(conn: Connection) -> None:
-    _begin_commit(conn, is_last=list(conn.dispatch.commit)[-1] is _commit)
+    with commit.rolled_back_if_refused(conn):
+        _begin_commit(conn, is_last=list(conn.dispatch.commit)[-1] is _commit)
 
 
-def _commit_twophase(conn: Connection, _xid: Any, _is_prepared: bool) -> None:  # noqa: FBT001
-    _begin_commit(conn, is_last=list(conn.dispatch.commit_twophase)[-1] is _commit_twophase)
+def _commit_twophase(conn: Connection, xid: Any, is_prepared: bool) -> None:  # noqa: FBT001
+    with commit.rolled_back_if_refused(conn, lambda: conn.dialect.do_rollback_twophase(conn, xid, is_prepared)):
+        _begin_commit(conn, is_last=list(conn.dispatch.commit_twophase)[-1] is _commit_twophase)
 
 
 def _begin_commit(conn: Connection, *, is_last: bool) -> None:
@@ -164,38 +88,12 @@ def _begin_commit(conn: Connection, *, is_last: bool) -> None:
     """
     ledger = ledger_of(conn.info)
     commit.settle(ledger)
-    if not ledger.changes:
-        return
-    _announce(conn, ledger)
+    commit.announce(ledger, managers_of)  # also of nothing: a listener of the commit may write
     ledger.committer = weakref.ref(conn)
     first, *_ = conn.dialect.dispatch.handle_error
     ledger.certain = is_last and first is _handle_error
     if conn.connection.is_detached:
         commit.abandon(ledger.pending)  # such a connection is closed without a word, and then the deadline must do
-
-
-def _announce(conn: Connection, ledger: Ledger) -> None:
-    with _rolled_back_if_refused(conn, ledger):
-        commit.announce(ledger, managers_of)
-
-
-@contextmanager
-def _rolled_back_if_refused(conn: Connection, ledger: Ledger) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        _roll_back(conn, ledger)  # SQLAlchemy emits no ROLLBACK after a COMMIT that raised inside a hook
-        raise
-
-
-def _roll_back(conn: Connection, ledger: Ledger) -> None:
-    """Roll the database back after a COMMIT that raised; what was written is forgotten only when that has succeeded."""
-    try:
-        conn.dialect.do_rollback(conn.connection)
-    except Exception:  # noqa: BLE001 - the connection is broken, which its next use will tell
-        ledger.stage = Stage.FAILED
-    else:
-        ledger.close()
 
 
 def _finish(ledger: Ledger) -> None:
@@ -216,8 +114,6 @@ def _rollback(conn: Connection) -> None:
     if conn.invalidated:
         return  # the pool has told of it, and asking for `info` would be asking for a new connection
     ledger = ledger_of(conn.info)
-    if ledger.changes:
-        leases.void("rolled back")
     if ledger.stage is Stage.FAILED:
         ledger.close()
     else:
@@ -229,9 +125,9 @@ def _rollback_twophase(conn: Connection, _xid: Any, _is_prepared: bool) -> None:
 
 
 def _handle_error(context: Any) -> None:
-    statement = getattr(context.execution_context, _STATEMENT, None) if context.execution_context is not None else None
+    statement = getattr(context.execution_context, STATEMENT, None) if context.execution_context is not None else None
     if statement is not None:
-        setattr(context.execution_context, _STATEMENT, None)
+        setattr(context.execution_context, STATEMENT, None)
     if isinstance(statement, list):
         if context.is_disconnect or not isinstance(context.original_exception, Exception):
             commit.abandon(statement)
@@ -242,7 +138,7 @@ def _handle_error(context: Any) -> None:
         return
     ledger = ledger_of(conn.info)
     ledger.statement_failed = True
-    if ledger.stage is Stage.COMMITTING and (context.statement is None or statement is _COMMITS):
+    if ledger.stage is Stage.COMMITTING and (context.statement is None or statement is COMMITS):
         _fail(ledger)
 
 
@@ -255,15 +151,27 @@ def _fail(ledger: Ledger) -> None:
 # The pool
 
 
-def _checkin(_dbapi_connection: Any, record: Any) -> None:
+def _reset(_dbapi_connection: Any, record: Any, state: Any) -> None:
+    ledger_of(record.info).is_reset = state.asyncio_safe and not (state.transaction_was_reset or state.terminate_only)
+
+
+def _checkin(dbapi_connection: Any, record: Any) -> None:
     ledger = ledger_of(record.info)
+    is_reset, ledger.is_reset = ledger.is_reset, False
     if ledger.session_state == "transaction":
         ledger.session_state = ""
     if ledger.is_orphan:
         return  # the connection's next `begin` settles
     _finish(ledger)
-    if ledger.changes:
-        ledger.stage = Stage.FAILED  # no ROLLBACK was seen
+    if not ledger.changes:
+        return
+    if dbapi_connection is not None:
+        if not is_reset or ledger.reset == "none":
+            ledger.stage = Stage.FAILED  # what was written may be open still
+            return
+        if ledger.reset == "commit":
+            commit.owe(ledger, managers_of)  # nothing announced it
+    ledger.close()
 
 
 def _invalidate(_dbapi_connection: Any, record: Any, _exception: BaseException | None) -> None:
@@ -306,8 +214,8 @@ def _after_transaction_end(session: Session, transaction: Any) -> None:
 
 
 _LISTENERS: tuple[tuple[Any, str, Any], ...] = (
-    (Engine, "before_cursor_execute", _before_cursor_execute),
-    (Engine, "after_cursor_execute", _after_cursor_execute),
+    (Engine, "before_cursor_execute", before_cursor_execute),
+    (Engine, "after_cursor_execute", after_cursor_execute),
     (Engine, "begin", _begin),
     (Engine, "begin_twophase", _begin_twophase),
     (Engine, "commit", _commit),
@@ -315,6 +223,7 @@ _LISTENERS: tuple[tuple[Any, str, Any], ...] = (
     (Engine, "rollback", _rollback),
     (Engine, "rollback_twophase", _rollback_twophase),
     (Engine, "handle_error", _handle_error),
+    (Pool, "reset", _reset),
     (Pool, "checkin", _checkin),
     (Pool, "invalidate", _invalidate),
     (Session, "before_flush", _before_flush),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Connection
 
-from aa_cache_integration.core.transactions import View, combined
+from aa_cache_integration.core.transactions import View
 from aa_cache_integration.orm import binding, listeners
 from aa_cache_integration.orm.changes import ledger_of
-from aa_cache_integration.orm.isolation import level_of, view_at, view_of
+from aa_cache_integration.orm.isolation import level_of, of_replica, view_at, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -44,6 +45,14 @@ class Route:
     """Why it must go to the database and fill nothing; ``""``: the cache may serve it."""
     snapshot: Snapshot | None = None
     """What the read keeps to."""
+    asked: int = 0
+    """The monotonic time (ns) at which this was decided."""
+
+    def covers(self, view: View) -> bool:
+        """Whether what a connection with this view reads may be filled: nothing has turned out that the lease wasn't asked for."""
+        since = None if view.snapshot is None else view.snapshot.since
+        known = None if self.snapshot is None else self.snapshot.since
+        return not view.bypass and (since is None or since >= self.asked or (known is not None and known <= since))
 
 
 def route(
@@ -64,13 +73,14 @@ def route(
     binding.bind_by_option(engine)
     known = (*listeners.connections_of(session), *((bind,) if isinstance(bind, Connection) else ()))
     open_connections = [conn for conn in known if not conn.closed and not conn.invalidated and conn.dialect is engine.dialect]
-    options = {**engine.get_execution_options(), **bind.get_execution_options()}
-    for conn in open_connections:
-        options.update(conn.get_execution_options())
+    own = next((conn for conn in open_connections if conn is bind or conn.engine is engine), None)
+    options = {**engine.get_execution_options(), **(bind if own is None else own).get_execution_options()}
     found = binding.binding_of(engine.dialect, options)
     if found is None:
         return Route(engine.dialect, bind, bypass="ignored engine" if binding.is_ignored(engine.dialect) else "engine not bound")
-    view = _view(session, bind, options, open_connections, exact=exact)
+    asked = time.monotonic_ns()
+    view = _view(session, bind, options, own, exact=exact)
+    view = view if found.fills else of_replica(view)
     reason = view.bypass
     if options.get("schema_translate_map"):
         reason = "schema translation"
@@ -79,7 +89,7 @@ def route(
     vary = found.own
     if found.vary is not None and not reason:
         vary += repr(found.vary(connect(session, bind)))
-    return Route(engine.dialect, bind, found.read_group(), found.bind_group, vary, found.fills, reason, view.snapshot)
+    return Route(engine.dialect, bind, found.read_group(), found.bind_group, vary, found.fills, reason, view.snapshot, asked)
 
 
 def connect(session: Session, bind: Engine | Connection) -> Connection:
@@ -100,13 +110,21 @@ def has_own_state(conn: Connection) -> bool:
     return bool(ledger_of(conn.info).session_state)
 
 
-def _view(session: Session, bind: Engine | Connection, options: dict[str, Any], connections: list[Connection], *, exact: bool) -> View:
-    """Return how the session's transaction sees the database."""
+def _view(session: Session, bind: Engine | Connection, options: dict[str, Any], own: Connection | None, *, exact: bool) -> View:
+    """Return how the session's transaction sees the database that ``bind`` leads to.
+
+    Args:
+        session: The session.
+        bind: Whence it reads.
+        options: The execution options that count.
+        own: The connection by which it will read, when it has one already.
+        exact: Whether a snapshot must be known of that isn't taken yet.
+    """
     dialect = bind.engine.dialect
-    if dialect.name == "sqlite" and exact and not connections:
-        connections = [connect(session, bind)]  # whether it begins with BEGIN is known to the application alone
-    if connections:
-        return combined([view_of(conn) for conn in connections])
+    if dialect.name == "sqlite" and exact and own is None:
+        own = connect(session, bind)  # whether it begins with BEGIN is known to the application alone
+    if own is not None:
+        return view_of(own)
     level = level_of(dialect, options)
     if dialect.name == "sqlite":
         return View(bypass="read uncommitted") if level == "READ UNCOMMITTED" else View()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from aa_cache_integration.codecs.identity import base_table_name, identity_of
 from aa_cache_integration.codecs.registered import mapper_of_table, mappers_with
 from aa_cache_integration.exceptions import IdentityError
 from aa_cache_integration.orm.changes import Write, in_unit_of_work
-from aa_cache_integration.orm.text import NOTHING, RELEASE, SAVEPOINT, UNKNOWN, written_by_ddl, written_by_text
+from aa_cache_integration.orm.text import NOTHING, RELEASE, SAVEPOINT, SESSION_STATE, UNKNOWN, written_by_ddl, written_by_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
 __all__ = ("written_by",)
+
+
+_SET_CONFIG = re.compile(r"\bset_config\s*\(", re.IGNORECASE)
+"""PostgreSQL's function for what SET does."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,9 @@ def _form_of(compiled: SQLCompiler, statement: str) -> _Form:
         return _Form(UNKNOWN)
     written = list(_dml_in(compiled))
     if not written:  # a construct of the application's own is told by its text
-        known = isinstance(compiled.statement, (SelectBase, FunctionElement))
-        return _Form(NOTHING if known else written_by_text(statement, compiled.dialect.name))
+        if not isinstance(compiled.statement, (SelectBase, FunctionElement)):
+            return _Form(written_by_text(statement, compiled.dialect.name))
+        return _Form(SESSION_STATE if _SET_CONFIG.search(statement) else NOTHING)
     tables: dict[Table, None] = {}
     bulk: dict[Table, None] = {}
     for element, main in written:

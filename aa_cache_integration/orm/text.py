@@ -8,7 +8,7 @@ from typing import Final
 from aa_cache_integration.orm.autocommit import leading_word
 from aa_cache_integration.orm.changes import Write
 
-__all__ = ("NOTHING", "RELEASE", "SAVEPOINT", "UNKNOWN", "written_by_ddl", "written_by_text")
+__all__ = ("NOTHING", "RELEASE", "SAVEPOINT", "SESSION_STATE", "UNKNOWN", "written_by_ddl", "written_by_text")
 
 NOTHING: Final = Write()
 UNKNOWN: Final = Write(unknown=True)
@@ -19,7 +19,7 @@ _COMMITS_PREPARED: Final = Write(control="commit prepared")
 _BEGINS: Final = Write(begins=True)
 _BEGINS_OTHERWISE: Final = Write(begins=True, session_state="transaction")
 """A BEGIN of the application's own may name another isolation level; SQLite's can't."""
-_SESSION_STATE: Final = Write(session_state="connection")
+SESSION_STATE: Final = Write(session_state="connection")
 """After these a connection may see other rows than its fellows under the same names (DESIGN 3.5)."""
 _TRANSACTION_STATE: Final = Write(session_state="transaction")
 _TEMPORARY: Final = Write(unknown=True, session_state="connection")
@@ -58,6 +58,8 @@ def written_by_text(statement: str, dialect: str = "") -> Write:
     if _MAKES_TEMPORARY.match(statement):
         return _TEMPORARY
     reads = not more and word in _READING_WORDS and not (word == "select" and _SELECT_INTO.search(statement))
+    if reads and "set_config" in statement.lower():
+        return SESSION_STATE
     return NOTHING if reads else UNKNOWN
 
 
@@ -67,8 +69,8 @@ def _controlled_by(word: str, statement: str, dialect: str) -> Write | None:
         return _CONTROL[word]
     if word in {"begin", "start"}:
         return _BEGINS if dialect == "sqlite" else _BEGINS_OTHERWISE
-    if word in _STATE_WORDS or (word == "pragma" and "=" in statement):
-        return _TRANSACTION_STATE if _SETS_TRANSACTION.match(statement) else _SESSION_STATE
+    if word in _STATE_WORDS or (word == "pragma" and ("=" in statement or "read_uncommitted" in statement.lower())):
+        return _TRANSACTION_STATE if _SETS_TRANSACTION.match(statement) else SESSION_STATE
     return None
 
 
