@@ -152,7 +152,8 @@ def _fail(ledger: Ledger) -> None:
 
 
 def _reset(_dbapi_connection: Any, record: Any, state: Any) -> None:
-    ledger_of(record.info).is_reset = state.asyncio_safe and not (state.transaction_was_reset or state.terminate_only)
+    if record is not None:  # else it is detached
+        ledger_of(record.info).is_reset = state.asyncio_safe and not (state.transaction_was_reset or state.terminate_only)
 
 
 def _checkin(dbapi_connection: Any, record: Any) -> None:
