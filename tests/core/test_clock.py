@@ -98,6 +98,22 @@ def test_snapshots_from_before_the_stores_clock_was_set_are_not_dated_any_more(s
     assert pair.clock.bound(pair.time.ns) == pytest.approx(pair.store() - 100_000, abs=200)
 
 
+def test_of_two_answers_that_contradict_each_other_and_overlap_none_is_believed() -> None:
+    """The store's clock was set between them, and the slow one may be from before: which is newer, nobody knows."""
+    pair = Pair()
+    sent = pair.clock.sent()
+    from_before = pair.store()
+    pair.ahead -= 500 * SECOND
+    pair.passes(10)
+    pair.reading()
+    pair.passes(10)
+    pair.clock.learn(from_before, sent)
+    assert not pair.clock.fresh
+    pair.reading()
+    pair.passes(10)
+    assert pair.clock.bound(pair.time.ns) == pytest.approx(pair.store() - 100_000, abs=200)
+
+
 def test_a_slow_answer_is_no_jump() -> None:
     pair = Pair(skew=0.0)
     pair.reading()

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.util import greenlet_spawn
 
+from aa_cache_integration import CommitRefusedError
 from aa_cache_integration.orm.changes import ledger_of
 from tests.orm.models import Product, Tag
 from tests.orm.world import World, on_each_store, only_async, only_sync, pending_tasks
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlalchemy.engine import Connection, Engine
+
+    from tests.servers import RedisServer
 
 products = Product.__table__
 INTENTS = {"products:get:1", "~:rows:products"}
@@ -210,6 +213,26 @@ def test_a_second_phase_that_a_listener_keeps_from_being_sent_changes_nothing(wo
     assert_right(world)
 
 
+@pytest.mark.parametrize("store", ["redis"])
+@pytest.mark.parametrize("prepared", [True, False])
+def test_a_refusal_in_two_phases_leaves_nothing_prepared(world: World, redis_server: RedisServer, *, prepared: bool) -> None:
+    world.manager = world.cache(unreachable_commit="refuse")
+    with world.session(twophase=True) as session:
+        session.get_one(Product, 1).name = "never"
+        session.flush()
+        if prepared:
+            session.prepare()
+        redis_server.kill()
+        with pytest.raises(CommitRefusedError):
+            session.commit()
+        session.rollback()
+    redis_server.restart()
+    assert there(world, 1) == "old"
+    with world.engine.connect() as conn:
+        conn.execute(select(products.c.id).where(products.c.id == 1).with_for_update(nowait=True))
+        assert conn.recover_twophase() == []
+
+
 @pytest.mark.parametrize("prepared", [True, False])
 def test_what_is_rolled_back_in_two_phases_changes_nothing(world: World, *, prepared: bool) -> None:
     with world.session(twophase=True) as session:
@@ -267,6 +290,20 @@ def test_a_prepared_transaction_that_another_connection_commits_renews_everythin
 
 
 # Listeners of the application's
+
+
+@pytest.mark.parametrize("how", ["read", "nothing"])
+def test_what_a_listener_of_the_commit_writes_is_announced_though_nothing_was_written_before(world: World, how: str) -> None:
+    @event.listens_for(world.engine, "commit", once=True)
+    def listener(conn: Connection) -> None:
+        conn.execute(update(products).values(name="new"))
+
+    with world.session() as session:
+        session.execute(select(Tag)) if how == "read" else session.connection()
+        session.commit()
+    assert there(world, 1) == "new"
+    assert world.intents() == set()
+    assert_right(world)
 
 
 @pytest.mark.parametrize("writes", ["another row", "the same row"])
@@ -347,6 +384,45 @@ def test_a_session_that_is_garbage_leaves_nothing_wrong(world: World, how: str) 
     gc.collect()
     assert there(world, 1) == ("new" if how == "committed" else "old")
     assert world.intents() == set()
+    assert_right(world)
+    assert world.served(Product, 1)
+
+
+@only_sync
+@pytest.mark.parametrize("how", ["garbage", "invalidated"])
+def test_what_was_never_committed_is_put_for_nobody_however_its_transaction_ended(world: World, how: str) -> None:
+    world.call("invalidate_entity", "products", 1)
+    assert world.call("get_entity", "products", 1, Product) is None
+    session = Session(world.engine)
+    row = session.get_one(Product, 1)
+    row.name = "mine"
+    session.flush()
+    session.expunge(row)
+    if how == "invalidated":
+        session.invalidate()
+    del session
+    gc.collect()
+    world.call("set_entity", "products", 1, row)
+    assert world.read(Product, 1).name == "old"
+
+
+@only_sync
+@pytest.mark.parametrize("reset", ["commit", "rollback", None])
+def test_a_pool_resets_what_a_forgotten_session_wrote_in_its_own_way(world: World, reset: Any) -> None:
+    engine = world.make_engine(pool_reset_on_return=reset, pool_size=1, max_overflow=0)
+    world.registry.bind(engine)
+
+    def leave() -> None:
+        session = Session(engine)
+        session.get_one(Product, 1).name = "new"
+        session.flush()
+
+    leave()
+    gc.collect()
+    with Session(engine) as session:
+        session.get_one(Product, 2).name = "newer"
+        session.commit()
+    assert there(world, 1) == ("new" if reset == "commit" else "old")
     assert_right(world)
     assert world.served(Product, 1)
 

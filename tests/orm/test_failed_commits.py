@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import sqlite3
 import sys
 import threading
@@ -14,6 +15,7 @@ from sqlalchemy import event, select, text, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError, PendingRollbackError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 from sqlalchemy.util import greenlet_spawn
 
 from aa_cache_integration import CommitRefusedError
@@ -211,6 +213,35 @@ def test_a_listener_behind_ours_that_raises_leaves_nothing_stale(cached: World) 
         session.get_one(Product, 2).name = "new"
         session.commit()
     assert [cached.read(Product, ident).name for ident in (1, 2)] == ["old", "new"]
+
+
+@only_sync
+def test_an_applications_begin_is_not_undone_for_what_an_earlier_session_left(cached: World) -> None:
+    """Its listener, there before ours, emits BEGIN; a session before was forgotten with writes open."""
+
+    def begin(conn: Connection) -> None:
+        if conn.engine is engine:
+            conn.exec_driver_sql("BEGIN")
+
+    remove_cache_listeners()
+    event.listen(Engine, "begin", begin)
+    setup_cache_listeners()
+    try:
+        engine = cached.make_engine(pool_size=1, max_overflow=0)
+        event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+        cached.registry.bind(engine)
+        left = Session(engine)
+        left.execute(update(Product).values(name="forgotten"))
+        del left
+        gc.collect()
+        with Session(engine) as session:
+            session.execute(update(Product).values(name="never"))
+            session.rollback()
+    finally:
+        event.remove(Engine, "begin", begin)
+    with cached.session() as session:
+        assert session.get_one(Product, 1).name == "old"
+    assert cached.read(Product, 1).name == "old"
 
 
 # The store can't be reached
