@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy.engine import Connection, Dialect
-    from sqlalchemy.engine.interfaces import Compiled, ExecutionContext
+    from sqlalchemy.engine.interfaces import ExecutionContext
+    from sqlalchemy.sql.compiler import Compiled
 
     from aa_cache_integration.orm.changes import Ledger
 
