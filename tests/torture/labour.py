@@ -10,7 +10,7 @@ import random
 import threading
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import redis
 from sqlalchemy import create_engine, event
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from tests.torture.worker import Assignment
 
 __all__ = ("Labour",)
-
-_SHARE_OF_WRITES: Final = 0.1
 
 
 class Labour:
@@ -106,7 +104,7 @@ class Labour:
         reader = Reader(face, self._world, self._log, chance, *engines, torn=assignment.broken == "snapshots")
         writer = Writer(face, self._world, self._log, chance, engines[0])
         while now() < assignment.ends:
-            writes = chance.random() < _SHARE_OF_WRITES
+            writes = chance.random() < assignment.writes
             transaction = Transaction(f"{assignment.name}.{next(self._numbers)}", assignment.repeatable)
             try:
                 writer.write(transaction) if writes else reader.read(transaction)

@@ -30,6 +30,8 @@ __all__ = ("run",)
 ROOT: Final = Path(__file__).parents[2]
 INTENT_TIMEOUT, UNDER_GUARD = 5.0, 2.0
 """Seconds; longer than any COMMIT here, the cache server's pauses included. Under the guard nobody hits for so long after a loss."""
+WRITES, FEW_WRITES = 0.1, 0.04
+"""The share of transactions that write; under the guard nothing is filled while one of a table is being committed."""
 ROBBED, ROBBED_UNDER_GUARD = 0.03, 0.002
 """The share of COMMITs that lose their intents to FLUSHALL just before."""
 LEASE_TIMEOUT: Final = 2.0
@@ -135,6 +137,7 @@ class _Workers:
             shifted="clock" in faults and number == 0,
             dies=1 + self._chance.expovariate(1 / (_DYING * options.processes)) if "kill-steps" in faults else None,
             losses=options.losses,
+            writes=FEW_WRITES if options.intent_loss_guard else WRITES,
             robs=(ROBBED_UNDER_GUARD if options.intent_loss_guard else ROBBED) if "flush" in faults else 0.0,
             broken=options.broken,
         )

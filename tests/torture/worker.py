@@ -42,6 +42,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """After how many seconds it kills itself, at one of the steps of a COMMIT; ``None``: it doesn't."""
     losses: bool = False
     """Whether the cache may lose what it holds, so that announcements and settlements are written down."""
+    writes: float = 0.1
+    """The share of transactions that write."""
     robs: float = 0.0
     """The share of its COMMITs before which it empties the cache server."""
     broken: str = ""
