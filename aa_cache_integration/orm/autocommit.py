@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from aa_cache_integration.orm.changes import Ledger
 
-__all__ = ("commits_alone", "ends_transaction", "has_begun", "in_transaction", "leading_word")
+__all__ = ("commits_alone", "ends_transaction", "in_transaction", "leading_word")
 
 _LEADING = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([a-zA-Z]+)", re.DOTALL)
 _BEGUN_BY_THE_DRIVER = frozenset({"insert", "update", "delete", "replace"})
@@ -26,14 +26,6 @@ def leading_word(statement: str) -> str:
 def in_transaction(conn: Connection) -> bool:
     """Whether a SQLite connection is in a transaction, by what the driver says."""
     return bool(getattr(conn.connection.driver_connection, "in_transaction", False))
-
-
-def has_begun(conn: Connection) -> bool:
-    """Whether a SQLite connection is in a transaction that was begun on purpose, by another Connection that shares it perhaps.
-
-    With ``autocommit=False`` (Python 3.12) the driver always is in one, which no statement has begun.
-    """
-    return in_transaction(conn) and getattr(conn.connection.driver_connection, "autocommit", None) is not False
 
 
 def commits_alone(conn: Connection, statement: str) -> bool:
