@@ -39,7 +39,7 @@ class Debts:
 
     def renew_lock(self) -> None:
         """Begin unlocked: at first, and in a child process, where the thread that held the lock isn't."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the garbage collector may come in between, and owe
 
     def __bool__(self) -> bool:
         """Whether anything is owed."""

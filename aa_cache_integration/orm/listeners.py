@@ -152,8 +152,11 @@ def _fail(ledger: Ledger) -> None:
 
 
 def _reset(_dbapi_connection: Any, record: Any, state: Any) -> None:
-    if record is not None:  # else it is detached
-        ledger_of(record.info).is_reset = state.asyncio_safe and not (state.transaction_was_reset or state.terminate_only)
+    if record is None:
+        return  # it is detached
+    ledger = ledger_of(record.info)
+    acts = ledger.reset == "commit" or not state.transaction_was_reset  # a pool that commits does so in any case
+    ledger.is_reset = acts and state.asyncio_safe and not state.terminate_only
 
 
 def _checkin(dbapi_connection: Any, record: Any) -> None:
@@ -205,8 +208,11 @@ def _after_begin(session: Session, _transaction: Any, connection: Connection) ->
 
 def _after_commit(session: Session) -> None:
     for connection in connections_of(session):
-        if not connection.closed and not connection.invalidated:
-            commit.settle(ledger_of(connection.info))
+        if connection.closed or connection.invalidated:
+            continue
+        ledger = ledger_of(connection.info)
+        if not ledger.is_commit_of(connection):  # else a session of a listener's, within another one's COMMIT
+            commit.settle(ledger)
 
 
 def _after_transaction_end(session: Session, transaction: Any) -> None:

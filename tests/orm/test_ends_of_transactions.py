@@ -7,7 +7,7 @@ import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import event, insert, make_url, select, text, update
+from sqlalchemy import Engine, event, insert, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
@@ -15,6 +15,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from aa_cache_integration import CommitRefusedError
 from aa_cache_integration.orm.changes import ledger_of
+from aa_cache_integration.orm.listeners import remove_cache_listeners, setup_cache_listeners
 from tests.orm.models import Product, Tag
 from tests.orm.world import World, on_each_store, only_async, only_sync, pending_tasks
 from tests.proxy import Proxy
@@ -22,7 +23,7 @@ from tests.proxy import Proxy
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sqlalchemy.engine import Connection, Engine
+    from sqlalchemy.engine import Connection
 
     from tests.servers import RedisServer
 
@@ -303,6 +304,47 @@ def test_what_a_listener_of_the_commit_writes_is_announced_though_nothing_was_wr
         session.commit()
     assert there(world, 1) == "new"
     assert world.intents() == set()
+    assert_right(world)
+
+
+@only_sync
+def test_a_session_within_a_listener_of_the_commit_settles_nothing_of_it(world: World) -> None:
+    @event.listens_for(world.engine, "commit", once=True)
+    def listener(conn: Connection) -> None:
+        with Session(conn, join_transaction_mode="create_savepoint") as inner:
+            inner.execute(update(Tag).values(name="y"))
+            inner.commit()
+        seen.append(world.intents())
+
+    seen: list[set[str]] = []
+    with world.session() as session:
+        session.get_one(Product, 1).name = "new"
+        session.commit()
+    assert seen[0] >= INTENTS
+    assert world.intents() == set()
+    assert_right(world)
+
+
+@only_sync
+def test_a_commit_that_the_pool_makes_after_another_ones_listener_raised_is_owed(world: World) -> None:
+    def before_ours(conn: Connection) -> None:
+        if conn.engine is engine and failing:
+            raise RuntimeError("the application's own")
+
+    failing = [True]
+    engine = world.make_engine(pool_reset_on_return="commit")
+    world.registry.bind(engine)
+    remove_cache_listeners()
+    event.listen(Engine, "commit", before_ours)
+    setup_cache_listeners()
+    try:
+        with Session(engine) as session:
+            session.get_one(Product, 1).name = "new"
+            with pytest.raises(RuntimeError):
+                session.commit()
+            failing.clear()
+    finally:
+        event.remove(Engine, "commit", before_ours)
     assert_right(world)
 
 
