@@ -60,11 +60,15 @@ class Planner:
         return found
 
     def also_changed(self, tables: Iterable[str]) -> set[str]:
-        """Return the tables and all that the database is declared to change with them, over any depth."""
+        """Return the tables and all that the database is declared to change with them, over any depth.
+
+        What is written to a view is written to what it reads.
+        """
         found = set(tables)
         waiting = list(found)
         while waiting:
-            caused = set(self.model(waiting.pop()).also_changes) - found
+            model = self.model(waiting.pop())
+            caused = {*model.also_changes, *model.depends_on} - found
             found |= caused
             waiting.extend(caused)
         return found

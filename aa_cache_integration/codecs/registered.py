@@ -13,9 +13,10 @@ from aa_cache_integration.codecs.family import root_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlalchemy import Table
     from sqlalchemy.orm import Mapper
 
-__all__ = ("class_name", "find_class", "find_mapper", "mapper_of_table", "mappers_with", "remember")
+__all__ = ("class_name", "find_class", "find_mapper", "known_tables", "mapper_of_table", "mappers_with", "remember")
 
 _by_table: weakref.WeakValueDictionary[str, Mapper[Any]] = weakref.WeakValueDictionary()
 _by_name: weakref.WeakValueDictionary[str, type[Any]] = weakref.WeakValueDictionary()
@@ -62,6 +63,17 @@ def mapper_of_table(table: Any) -> Mapper[Any] | None:
 def mappers_with(table: Any) -> tuple[Mapper[Any], ...]:
     """Return every mapper whose instances have values from this very table."""
     return tuple(mapper for mapper in _mappers() if table in mapper.tables and _is_mapped(mapper))
+
+
+def known_tables() -> Iterator[Table]:
+    """Yield every table of the metadata in which a class is mapped; those that no class is mapped to among them."""
+    seen: set[int] = set()
+    for mapper in _mappers():
+        for table in mapper.tables:
+            metadata = getattr(table, "metadata", None)
+            if metadata is not None and id(metadata) not in seen:
+                seen.add(id(metadata))
+                yield from tuple(metadata.tables.values())
 
 
 def _key_shape(mapper: Mapper[Any]) -> tuple[tuple[str, str], ...]:

@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from aa_cache_integration.orm.changes import Ledger
+    from aa_cache_integration.orm.changes import Ledger, Write
 
-__all__ = ("commits_alone", "ends_transaction", "in_transaction", "leading_word")
+__all__ = ("commits_alone", "commits_with_it", "ends_transaction", "in_transaction", "leading_word")
 
 _LEADING = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([a-zA-Z]+)", re.DOTALL)
 _BEGUN_BY_THE_DRIVER = frozenset({"insert", "update", "delete", "replace"})
 """Before these Python's sqlite3 begins a transaction in its legacy mode; anything else runs without one, and is committed at once."""
+_KEEPS_TRANSACTIONS = frozenset({"sqlite", "postgresql", "mssql"})
+"""Dialects in which no statement but COMMIT commits what the transaction has written; of others that isn't known."""
+_COMMITS_NOTHING = frozenset(
+    {
+        *("insert", "update", "delete", "replace", "merge", "with", "load", "select", "values", "table", "show", "explain", "describe"),
+        *("desc", "do", "handler", "use", "savepoint", "release", "rollback", "xa", "pragma"),
+    }
+)
+"""What the other statements begin with: anything else, as CREATE, TRUNCATE, LOCK, CALL, may commit what was written before it."""
 
 
 def leading_word(statement: str) -> str:
@@ -37,13 +46,38 @@ def commits_alone(conn: Connection, statement: str) -> bool:
     """
     if conn.dialect.name != "sqlite":
         level = conn.get_execution_options().get("isolation_level")
-        return (level or getattr(conn.dialect, "_on_connect_isolation_level", None)) == "AUTOCOMMIT"
+        return (level or getattr(conn.dialect, "_on_connect_isolation_level", None)) == "AUTOCOMMIT" or _driver_commits(conn)
     if in_transaction(conn):
         return False  # a savepoint or a BEGIN of the application's own keeps together what the driver doesn't
     driver: Any = conn.connection.driver_connection
     if getattr(driver, "isolation_level", None) is None or getattr(driver, "autocommit", None) is True:
         return True
     return leading_word(statement) not in _BEGUN_BY_THE_DRIVER
+
+
+def _driver_commits(conn: Connection) -> bool:
+    """Whether the driver commits each statement, because the application has told it and not SQLAlchemy."""
+    connection: Any = conn.connection.dbapi_connection
+    try:
+        return bool(conn.dialect.detect_autocommit_setting(connection))
+    except NotImplementedError:  # a dialect that can't tell
+        return getattr(connection, "autocommit", None) is True
+
+
+def commits_with_it(conn: Connection, statement: str, write: Write) -> bool:
+    """Whether a statement that is about to run may commit what its transaction has written so far (MySQL, MariaDB, Oracle).
+
+    Args:
+        conn: The connection that runs it.
+        statement: Its text.
+        write: What it writes.
+    """
+    if conn.dialect.name in _KEEPS_TRANSACTIONS:
+        return False
+    word = leading_word(statement)
+    if word == "set":
+        return "autocommit" in statement.lower()
+    return write.at_once or word not in _COMMITS_NOTHING
 
 
 def ends_transaction(conn: Connection, ledger: Ledger, word: str, statement: str) -> bool:

@@ -48,6 +48,10 @@ class Write:
     """Rows that are changed or deleted, by the base table of their mapper."""
     unknown: bool = False
     """Whether it may write anything."""
+    strangers: frozenset[str] = frozenset()
+    """Tables by names that no metadata here has: of other programs, or views, which may write anything."""
+    at_once: bool = False
+    """Whether the database keeps some of it whatever becomes of the transaction: in a storage engine that knows none."""
     session_state: Literal["", "transaction", "connection"] = ""
     """How long it changes what the connection sees: ``SET``, ``USE``, ``ATTACH``, ``CREATE TEMP``."""
     control: str = ""
@@ -63,6 +67,7 @@ class ChangeSet:
     tables: set[str] = field(default_factory=set)
     bulk: set[str] = field(default_factory=set)
     entities: dict[str, set[tuple[str, ...]]] = field(default_factory=dict)
+    strangers: set[str] = field(default_factory=set)
     unknown: bool = False
 
     def add(self, write: Write) -> None:
@@ -70,17 +75,22 @@ class ChangeSet:
         self.unknown = self.unknown or write.unknown
         self.tables |= write.tables
         self.bulk |= write.bulk
+        self.strangers |= write.strangers
         for table, idents in write.entities.items():
             self.entities.setdefault(table, set()).update(idents)
 
     def touches(self, tables: Iterable[str], planner: Planner) -> bool:
         """Whether it holds a write to one of the tables, or to one that changes them by itself."""
-        return self.unknown or not planner.also_changed(self.tables).isdisjoint(tables)
+        return self.is_unknown(planner) or not planner.also_changed(self.tables).isdisjoint(tables)
+
+    def is_unknown(self, planner: Planner) -> bool:
+        """Whether it may hold a write to anything: to a name that is neither a table here nor declared to be nobody's concern."""
+        return self.unknown or not all(map(planner.untracked, self.strangers))
 
     def announcement(self, planner: Planner, group: str | None, bulk_threshold: int) -> Announcement | None:
         """Return the cells and records of one manager that this changes; ``None`` for none (DESIGN 5.2)."""
         keys = planner.keys(group)
-        if self.unknown:
+        if self.is_unknown(planner):
             return Announcement(new_token(), (), (keys.namespace,))
         written, bulk = self._tracked(planner)
         if not written:
@@ -137,6 +147,8 @@ class Ledger:
     """How long the connection may see other rows than its fellows; the pool's reset ends no more than a transaction."""
     committer: weakref.ReferenceType[Connection] | None = None
     """The Connection that commits."""
+    begun_by_text: bool = False
+    """Whether the application has begun a transaction by a statement of its own, perhaps where each statement would commit by itself."""
     opened_by: str = ""
     """The savepoint with which a SQLite transaction began, so that its RELEASE commits."""
     has_lock: bool = False
@@ -201,7 +213,7 @@ class Ledger:
     def close(self) -> None:
         """Begin anew: what was collected is settled, or was rolled back."""
         self.changes, self.pending, self.stage, self.certain, self.committer = {}, [], Stage.OPEN, True, None
-        self.opened_by, self.has_lock, self.statement_failed = "", False, False
+        self.opened_by, self.begun_by_text, self.has_lock, self.statement_failed = "", False, False, False
         if self.session_state == "transaction":
             self.session_state = ""
 

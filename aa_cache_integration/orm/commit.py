@@ -25,6 +25,7 @@ __all__ = (
     "abandon",
     "announce",
     "announce_more",
+    "announce_so_far",
     "announce_statement",
     "owe",
     "roll_back_what_failed",
@@ -74,6 +75,17 @@ def announce_statement(
     ledger.add(groups, write)
     announce(ledger, managers)
     return ledger.pending
+
+
+def announce_so_far(ledger: Ledger, managers: Callable[[str | None], Iterable[CacheManager]]) -> list[Pending]:
+    """Put the intents of all that a transaction has written, for a statement that may commit it; what was written stays known.
+
+    Raises:
+        CommitRefusedError: As `announce` does.
+    """
+    so_far = Ledger(changes=ledger.changes)
+    announce(so_far, managers)
+    return so_far.pending
 
 
 def announce_more(
@@ -230,7 +242,7 @@ def _tell(item: Pending) -> None:
     emitter = item.manager.emitter
     if not emitter.wants(events.INVALIDATE):
         return
-    if item.changes.unknown:
+    if item.changes.is_unknown(item.manager.planner):
         emitter.emit(events.INVALIDATE, op="commit", bind_group=item.bind_group, reason="tables unknown")
         return
     for table in sorted(item.changes.tables):

@@ -6,15 +6,16 @@ import threading
 import weakref
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import ForeignKeyConstraint, Table, event
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.pool import Pool
 
 from aa_cache_integration.orm import commit, transactions
 from aa_cache_integration.orm.changes import Ledger, Stage, enter_unit_of_work, ledger_of
 from aa_cache_integration.orm.managers import managers_of
 from aa_cache_integration.orm.statements import COMMITS, STATEMENT, after_cursor_execute, before_cursor_execute
+from aa_cache_integration.orm.tables import forget_forms
 
 __all__ = ("connections_of", "remove_cache_listeners", "setup_cache_listeners")
 
@@ -31,6 +32,7 @@ def setup_cache_listeners() -> None:
     global _installed  # noqa: PLW0603 - whether the process is wired is a fact of the process
     with _lock:
         if not _installed:
+            forget_forms()
             for target, name, listener in _LISTENERS:
                 event.listen(target, name, listener)
             _installed = True
@@ -239,4 +241,7 @@ _LISTENERS: tuple[tuple[Any, str, Any], ...] = (
     (Session, "after_begin", _after_begin),
     (Session, "after_commit", _after_commit),
     (Session, "after_transaction_end", _after_transaction_end),
+    (Table, "after_parent_attach", forget_forms),
+    (ForeignKeyConstraint, "after_parent_attach", forget_forms),
+    (Mapper, "after_mapper_constructed", forget_forms),
 )

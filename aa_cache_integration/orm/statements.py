@@ -45,19 +45,30 @@ def before_cursor_execute(
     _note(conn, ledger, write)
     if write.control:
         _control(conn, ledger, write, statement, context)
-    elif write.unknown or write.tables:
+    elif write.unknown or write.tables or write.strangers:
         groups = binding.groups_written(conn)
         if commits:
             with commit.rolled_back_if_refused(conn):
                 commit.announce_more(ledger, groups, write, managers_of)
-            return
-        ledger.add(groups, write)
-        ledger.reset = _RESETS.get(getattr(conn.engine.pool, "_reset_on_return", None), "rollback")
-        leases.void("own writes")  # what is read from now on may be rolled back, in ways of which nobody hears
-        if autocommit.commits_alone(conn, statement):
-            setattr(context, STATEMENT, commit.announce_statement(groups, write, managers_of))
         else:
-            ledger.has_lock = True
+            _add(conn, ledger, groups, write, statement, context)
+    elif ledger.changes and not commits and (write.begins or write.session_state) and autocommit.commits_with_it(conn, statement, write):
+        setattr(context, STATEMENT, commit.announce_so_far(ledger, managers_of))
+
+
+def _add(conn: Connection, ledger: Ledger, groups: tuple[str | None, ...], write: Write, statement: str, context: Any) -> None:
+    """Add what a statement writes to what its transaction has written; announce what it commits by itself."""
+    ledger.reset = _RESETS.get(getattr(conn.engine.pool, "_reset_on_return", None), "rollback")
+    leases.void("own writes")  # what is read from now on may be rolled back, in ways of which nobody hears
+    alone = autocommit.commits_alone(conn, statement)
+    if alone and not ledger.begun_by_text:
+        setattr(context, STATEMENT, commit.announce_statement(groups, write, managers_of))
+        return
+    ledger.add(groups, write)
+    if alone or autocommit.commits_with_it(conn, statement, write):
+        # What was written stays known, for who can tell whether the transaction has ended: too much is safe, too little never.
+        setattr(context, STATEMENT, commit.announce_so_far(ledger, managers_of))
+    ledger.has_lock = True
 
 
 def _note(conn: Connection, ledger: Ledger, write: Write) -> None:
@@ -70,7 +81,9 @@ def _note(conn: Connection, ledger: Ledger, write: Write) -> None:
     if not is_beginning:
         transactions.enter(conn)  # it may have begun in another context
     ledger.last_statement = time.monotonic_ns()
-    if ledger.first_statement is None and not write.begins:
+    if write.begins:
+        ledger.begun_by_text = True
+    elif ledger.first_statement is None:
         ledger.first_statement = ledger.last_statement
     if write.session_state and ledger.session_state != "connection":
         ledger.session_state = write.session_state

@@ -1,0 +1,80 @@
+"""What the database changes beside the rows that a statement names: by the rules of foreign keys and by conflict clauses (DESIGN 6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from aa_cache_integration.codecs.family import root_of
+from aa_cache_integration.codecs.registered import known_tables, mapper_of_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import ForeignKey, Table
+
+__all__ = ("changed_by_the_database", "commits_at_once", "only_adds", "replaces")
+
+_FOLLOWED: Final = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
+_NO_EFFECT: Final[frozenset[str]] = frozenset()
+_TRANSACTIONAL: Final = frozenset({"innodb", "rocksdb", "ndb", "ndbcluster", "tokudb"})
+
+
+def changed_by_the_database(table: Table, columns: frozenset[str] | None) -> tuple[Table, ...]:
+    """Return the tables whose rows the database itself changes by ``ON DELETE`` and ``ON UPDATE`` rules, over any depth.
+
+    Args:
+        table: What is written.
+        columns: Names of the columns that are set; ``None``: rows are deleted.
+    """
+    found: dict[Table, None] = {}
+    seen: set[tuple[Table, frozenset[str] | None]] = set()
+    waiting = [(table, columns)]
+    children = tuple(dict.fromkeys((*table.metadata.tables.values(), *known_tables())))
+    while waiting:
+        parent, changed = waiting.pop()
+        for child in children:
+            for key in child.foreign_keys:
+                then = _effect(key, parent, changed)
+                if then is not _NO_EFFECT and (child, then) not in seen:
+                    found[child] = None
+                    seen.add((child, then))
+                    waiting.append((child, then))
+    return tuple(found)
+
+
+def _effect(key: ForeignKey, parent: Table, changed: frozenset[str] | None) -> frozenset[str] | None:
+    """Return which columns of the referring rows the database sets; ``None``: it deletes them."""
+    try:
+        target = key.column
+    except SQLAlchemyError:  # a foreign key whose target isn't in the metadata leads to no table that we know
+        return _NO_EFFECT
+    if target.table is not parent or (changed is not None and not changed & {target.key, target.name}):
+        return _NO_EFFECT
+    rule = ((key.ondelete if changed is None else key.onupdate) or "").upper()
+    if rule.split("(")[0].strip() not in _FOLLOWED:
+        return _NO_EFFECT
+    return None if changed is None and rule == "CASCADE" else frozenset((key.parent.key, key.parent.name))
+
+
+def replaces(table: Table) -> bool:
+    """Whether SQLite's conflict clause of a constraint makes an INSERT or UPDATE remove other rows."""
+    told = [*table.constraints, *table.columns]
+    return any("REPLACE" in str(value).upper() for thing in told for key, value in thing.dialect_kwargs.items() if "_on_conflict" in key)
+
+
+def only_adds(table: Table) -> bool:
+    """Whether a plain INSERT into the table changes no row, and is no part of an instance that exists already."""
+    if replaces(table):
+        return False
+    mapper = mapper_of_table(table)
+    return mapper is None or root_of(mapper).local_table is table
+
+
+def commits_at_once(tables: Iterable[Table], dialect: str) -> bool:
+    """Whether one of the tables is of a storage engine that knows no transactions (MySQL's and MariaDB's MyISAM, Aria, MEMORY)."""
+    if dialect not in {"mysql", "mariadb"}:
+        return False
+    engines = (table.dialect_kwargs.get(f"{name}_engine") for table in tables for name in ("mysql", "mariadb"))
+    return any(engine is not None and str(engine).lower() not in _TRANSACTIONAL for engine in engines)

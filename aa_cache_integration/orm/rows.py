@@ -1,0 +1,182 @@
+"""Which rows a statement writes, where that is certain: those whose primary key it names (DESIGN 6)."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Integer, Uuid
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList, ColumnElement, Tuple
+from sqlalchemy.sql.schema import Column
+
+from aa_cache_integration.codecs.family import root_of
+from aa_cache_integration.codecs.identity import identity_of
+from aa_cache_integration.codecs.registered import mapper_of_table, mappers_with
+from aa_cache_integration.exceptions import IdentityError
+from aa_cache_integration.orm.cascades import replaces
+from aa_cache_integration.orm.changes import in_unit_of_work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Table
+    from sqlalchemy.engine.interfaces import ExecutionContext
+    from sqlalchemy.orm import Mapper
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+__all__ = ("Rows", "flushed_rows", "named_rows")
+
+_MOST_ROWS: Final = 10_000
+"""Above these they aren't told one by one; the cache keeps no more of a table's either (``bulk_threshold``)."""
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A criterion that fixes a part of the primary key."""
+
+    places: tuple[int, ...]
+    """Which columns of the root mapper's key; several for a tuple."""
+    parameter: str
+    is_exact: bool
+    """Whether equal values are the same key in the database and here, whoever spelled them."""
+    several: bool = False
+    """Whether the parameter is a list, of ``IN``."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How the rows of a compiled statement are known."""
+
+    mapper: Mapper[Any]
+    named: tuple[_Named, ...] = ()
+    """What fixes the whole key; ``()``: an INSERT, which adds to no instance that exists already."""
+    flush_only: bool = False
+    """Whether only the unit of work's own statement says so."""
+
+    def written(self, context: ExecutionContext) -> frozenset[tuple[str, ...]] | None:
+        """Return the identities of the rows that an execution writes; ``None``: they aren't known."""
+        is_flush = _is_flush(context, self.mapper)
+        if self.flush_only and not is_flush:
+            return None
+        spelled_by_the_database = is_flush and in_unit_of_work()
+        found: set[tuple[str, ...]] = set()
+        try:
+            for row in context.compiled_parameters if self.named else ():  # type: ignore[attr-defined]
+                keys = self._keys(row, getattr(context, "_expanded_parameters", {}), spelled_by_the_database, is_flush)
+                if keys is None or len(found) > _MOST_ROWS:
+                    return None
+                found.update(identity_of(root_of(self.mapper), key) for key in keys)
+        except (IdentityError, KeyError):  # of the wrong shape or type; or written into the statement, not a parameter of it
+            return None
+        return frozenset(found)
+
+    def _keys(
+        self, row: Mapping[str, Any], expanded: Mapping[str, Sequence[str]], spelled_by_the_database: bool, is_flush: bool  # noqa: FBT001
+    ) -> list[tuple[Any, ...]] | None:
+        """Return the primary keys that one set of parameters names."""
+        parts: list[list[tuple[Any, ...]]] = []
+        for named in self.named:
+            if named.several:
+                flat = [row[name] for name in expanded[named.parameter]]
+                width = len(named.places)
+                part = [tuple(flat[start : start + width]) for start in range(0, len(flat), width)]
+            else:
+                part = [(row[named.parameter],)]
+            if not spelled_by_the_database:
+                # The application's own spelling: a collation may take it for another, a number of the wrong type be rounded.
+                exact = named.is_exact or is_flush
+                if not exact or not all(_is_exact(value, is_flush) for values in part for value in values):
+                    return None
+            parts.append(part)
+        count = 1
+        for part in parts:
+            count *= len(part)
+        if count > _MOST_ROWS:
+            return None
+        order = [place for named in self.named for place in named.places]
+        return [tuple(value for _, value in sorted(zip(order, itertools.chain(*chosen), strict=True))) for chosen in itertools.product(*parts)]
+
+
+def _is_exact(value: Any, is_flush: bool) -> bool:  # noqa: FBT001
+    """Whether a value is the same key for the database and here, whoever spelled it."""
+    return not isinstance(value, str) if is_flush else type(value) is int or isinstance(value, uuid.UUID)
+
+
+def flushed_rows(table: Table) -> Rows | None:
+    """Return how the rows of a flush's INSERT are known: it adds to the tables of one hierarchy together."""
+    mapper = _one_mapper(table)
+    return None if mapper is None else Rows(mapper, flush_only=True)
+
+
+def named_rows(compiled: SQLCompiler, element: Any) -> Rows | None:
+    """Return how the rows are known of an UPDATE or DELETE whose WHERE fixes the primary key; ``None``: they aren't."""
+    table = element.table
+    mapper = _one_mapper(table)
+    if mapper is None or replaces(table):
+        return None
+    columns = _base_key(mapper, table)
+    places = {column: place for place, column in enumerate(columns)}
+    found = list(_named_by(element._where_criteria, compiled, places))  # noqa: SLF001 - has no public reader
+    whole = next((named for named in found if len(named.places) == len(columns) > 1), None)
+    if whole is not None:
+        return Rows(mapper, (whole,))
+    of_one = {named.places[0]: named for named in sorted(found, key=lambda named: not named.several) if len(named.places) == 1}
+    return Rows(mapper, tuple(of_one[place] for place in sorted(of_one))) if columns and len(of_one) == len(columns) else None
+
+
+def _one_mapper(table: Table) -> Mapper[Any] | None:
+    """Return the mapper of the table; ``None`` also where the same rows have several cells, of which one mapper knows its own."""
+    mapper = mapper_of_table(table)
+    return None if mapper is None or len({root_of(other) for other in mappers_with(table)}) > 1 else mapper
+
+
+def _named_by(criteria: Iterable[ColumnElement[Any]], compiled: SQLCompiler, places: Mapping[Any, int]) -> Iterator[_Named]:
+    """Yield what the criteria say of the primary key; all of them hold, so each narrows the rows."""
+    for criterion in criteria:
+        if isinstance(criterion, BooleanClauseList) and criterion.operator is operators.and_:
+            yield from _named_by(criterion.clauses, compiled, places)
+        elif isinstance(criterion, BinaryExpression) and isinstance(criterion.right, BindParameter):
+            named = _named(criterion.left, criterion.right, criterion.operator, compiled, places)
+            if named is not None:
+                yield named
+
+
+def _named(left: Any, right: BindParameter[Any], operator: Any, compiled: SQLCompiler, places: Mapping[Any, int]) -> _Named | None:
+    several = operator is operators.in_op
+    if (operator is not operators.eq and not several) or right not in compiled.bind_names or bool(right.expanding) != several:
+        return None
+    parameter = compiled.bind_names[right]
+    if isinstance(left, Column):
+        return _Named((places[left],), parameter, _same(left.type, right.type), several) if left in places else None
+    columns = list(left.clauses) if isinstance(left, Tuple) and several else []
+    if not columns or not all(isinstance(column, Column) and column in places for column in columns):
+        return None
+    types = list(getattr(right.type, "types", ()))
+    exact = len(types) == len(columns) and all(map(_same, (column.type for column in columns), types))
+    return _Named(tuple(places[column] for column in columns), parameter, exact, several)
+
+
+def _same(column: Any, parameter: Any) -> bool:
+    """Whether a column and a parameter are of one type that is stored as it is given."""
+    return any(isinstance(column, kind) and isinstance(parameter, kind) for kind in (Integer, Uuid))
+
+
+def _base_key(mapper: Mapper[Any], table: Table) -> tuple[ColumnElement[Any], ...]:
+    """Return the columns of the table that hold the root mapper's primary key, in its order; ``()`` when that isn't certain."""
+    own = list(table.primary_key)
+    root = root_of(mapper)
+    wanted: Sequence[Any] = root.primary_key
+    if root.local_table is table:
+        return tuple(wanted)
+    equal = mapper._equivalent_columns  # noqa: SLF001 - the mapper's own knowledge of joined tables, not to be guessed anew
+    found = [next((column for column in own if column in equal.get(key, ())), None) for key in wanted]
+    return () if any(column is None for column in found) else tuple(column for column in found if column is not None)
+
+
+def _is_flush(context: ExecutionContext, mapper: Mapper[Any]) -> bool:
+    """Whether the unit of work emits this statement itself, and not the application's code in an event of the flush."""
+    cache = context.execution_options.get("compiled_cache")
+    return cache is not None and cache is mapper.base_mapper._compiled_cache  # noqa: SLF001 - the mark that the unit of work leaves
