@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aa_cache_integration.config import CacheConfig, LoggingConfig
     from aa_cache_integration.events.model import EventHook
     from aa_cache_integration.manager import CacheManager
+    from aa_cache_integration.pauses import Pause
 
 __all__ = ("CacheRegistry", "caches", "registries")
 
@@ -234,6 +235,95 @@ class CacheRegistry:
 
         binding.ignore(engine)
         listeners.setup_cache_listeners()
+
+    def paused(self, bind_group: str | None = None) -> Pause:
+        """Return a context manager for a bulk import into a database: ``with caches.paused(): ...``, or ``async with``.
+
+        While it lasts, everybody, in all processes, reads that bind group from the database, and no commit of this process to it is
+        announced by itself. Commits of the import's own and of others may go on; each is right. If this process is killed meanwhile, the
+        pause ends by itself after two ``write_intent_timeout``.
+
+        Args:
+            bind_group: The group; ``None`` is the default one.
+
+        Raises:
+            UnknownCacheError: No cache serves the group (when it is entered, as the next).
+            StoreUnavailableError: The pause can't be announced, and ``unreachable_commit`` is ``"refuse"``.
+        """
+        from aa_cache_integration.orm import outside  # noqa: PLC0415 - SQLAlchemy is imported by those who write
+        from aa_cache_integration.pauses import Pause  # noqa: PLC0415 - nothing heavy at import
+
+        self.load()
+        return Pause(lambda: outside.covers(bind_group))
+
+    def invalidate(self, model_class: type[Any], *idents: Any, bind_group: str | None = None) -> None:
+        """Tell every cache of a bind group that rows were written outside of SQLAlchemy, and what the database changes with them.
+
+        Args:
+            model_class: Their mapped class.
+            *idents: Their primary keys, each as `CacheManager.get_entity_sync` takes it; a composite one as a tuple or dict.
+            bind_group: The group; ``None`` is the default one.
+
+        Raises:
+            ModelError: The class isn't mapped.
+            IdentityError: There is no key, or one of the wrong shape or type.
+            UnknownCacheError: No cache serves the group.
+        """
+        from aa_cache_integration.orm import outside  # noqa: PLC0415 - SQLAlchemy is imported by those who write
+
+        self.load()
+        outside.settle(outside.rows(model_class, idents), bind_group)
+
+    async def ainvalidate(self, model_class: type[Any], *idents: Any, bind_group: str | None = None) -> None:
+        """See `invalidate`."""
+        from aa_cache_integration.orm import outside  # noqa: PLC0415
+
+        self.load()
+        await outside.asettle(outside.rows(model_class, idents), bind_group)
+
+    def invalidate_table(self, *tables: Any, bind_group: str | None = None) -> None:
+        """Tell every cache of a bind group that tables were written outside of SQLAlchemy, nobody knows which rows of them.
+
+        Args:
+            *tables: Table names, with their schema where they have one; tables; or mapped classes.
+            bind_group: The group; ``None`` is the default one.
+
+        Raises:
+            ModelError: Something else is named, or nothing.
+            UnknownCacheError: No cache serves the group.
+        """
+        from aa_cache_integration.orm import outside  # noqa: PLC0415
+
+        self.load()
+        outside.settle(outside.tables(tables), bind_group)
+
+    async def ainvalidate_table(self, *tables: Any, bind_group: str | None = None) -> None:
+        """See `invalidate_table`."""
+        from aa_cache_integration.orm import outside  # noqa: PLC0415
+
+        self.load()
+        await outside.asettle(outside.tables(tables), bind_group)
+
+    def invalidate_bind_group(self, bind_group: str | None = None) -> None:
+        """Tell every cache of a bind group that anything in its database may have been written: after a restore, by a migration.
+
+        Args:
+            bind_group: The group; ``None`` is the default one.
+
+        Raises:
+            UnknownCacheError: No cache serves the group.
+        """
+        from aa_cache_integration.orm import outside  # noqa: PLC0415
+
+        self.load()
+        outside.settle(outside.anything(), bind_group)
+
+    async def ainvalidate_bind_group(self, bind_group: str | None = None) -> None:
+        """See `invalidate_bind_group`."""
+        from aa_cache_integration.orm import outside  # noqa: PLC0415
+
+        self.load()
+        await outside.asettle(outside.anything(), bind_group)
 
     def __repr__(self) -> str:
         """Show the aliases, if they are known; reads nothing."""

@@ -35,6 +35,7 @@ LEVELS: Final = {
     "lookups": 2,
     "operations": 2,
     "manager": 3,
+    "pauses": 3,
     "registry": 4,
     "orm": 5,
     "apps": 6,
@@ -295,8 +296,8 @@ def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
     assert not wrong
 
 
-LONG: Final = {"aa_cache_integration/manager.py"}
-"""The list of the public operations: one purpose, and as long as there are operations."""
+LONG: Final = {"aa_cache_integration/manager.py", "aa_cache_integration/registry.py"}
+"""The lists of the public operations: one purpose each, and as long as there are operations."""
 
 
 def test_no_file_is_longer_than_330_lines() -> None:

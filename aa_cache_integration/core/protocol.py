@@ -240,13 +240,16 @@ class Protocol:
         """
         if self._state.config.consistency == "eventual":
             return
-        timeout = milliseconds(self._state.config.write_intent_timeout)
         try:
-            await self._ask(self._store.announce(announcement, timeout, self._state.making(new_token())))
+            await self.hold(announcement, self._state.config.write_intent_timeout)
         except StoreUnavailableError:
             if self._state.config.unreachable_commit == "refuse":
                 raise
             self._state.debts.owe(announcement, math.inf)
+
+    async def hold(self, announcement: Announcement, seconds: float) -> None:
+        """Put write intents that count for so long, or for longer than they did: those of a pause, whatever ``consistency`` is."""
+        await self._ask(self._store.announce(announcement, milliseconds(seconds), self._state.making(new_token())))
 
     async def settle(self, announcement: Announcement) -> None:
         """Drop the writer's intents, empty its cells, renew its records (DESIGN 5.4.3). Never raises; what fails is owed."""

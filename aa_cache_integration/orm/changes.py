@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from aa_cache_integration.manager import CacheManager
+    from aa_cache_integration.pauses import Cover
     from aa_cache_integration.planner import Planner
 
 __all__ = ("ChangeSet", "Ledger", "Pending", "Stage", "Write", "enter_unit_of_work", "in_unit_of_work", "ledger_of")
@@ -124,7 +125,7 @@ class Stage(Enum):
     """COMMIT raised, or may not have been reached, and no ROLLBACK was seen: what was written may still stand open in the database."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Pending:
     """Intents that one manager has put and must settle."""
 
@@ -132,6 +133,29 @@ class Pending:
     announcement: Announcement
     changes: ChangeSet
     bind_group: str | None
+    cover: Cover | None = None
+    """The pause whose intent stands for these, which weren't put themselves."""
+    op: str = "commit"
+    """What is told of it."""
+    _has_left: bool = False
+
+    def due(self) -> Announcement | None:
+        """Return what must be settled or withdrawn now that the commit is over; ``None``: the pause that covers it goes on."""
+        if self.cover is None:
+            return self.announcement
+        return None if self._leaves() else self.cover.leave()
+
+    def abandon(self) -> None:
+        """Leave it to the deadline, for nobody knows what became of the commit."""
+        if self.cover is None:
+            self.manager.operations().protocol.leave_to_deadline(self.announcement)
+        elif not self._leaves():
+            self.cover.leave(certain=False)
+
+    def _leaves(self) -> bool:
+        """Leave the pause; return whether that was done already."""
+        has_left, self._has_left = self._has_left, True
+        return has_left
 
 
 @dataclass

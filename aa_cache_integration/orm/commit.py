@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.util import concurrency
 
-from aa_cache_integration import events
-from aa_cache_integration.core.drive import drive
+from aa_cache_integration import events, pauses
+from aa_cache_integration.core.drive import drive, shielded
 from aa_cache_integration.exceptions import CommitRefusedError, StoreUnavailableError
 from aa_cache_integration.orm.changes import ChangeSet, Ledger, Pending, Stage, Write, ledger_of
 
@@ -32,6 +31,7 @@ __all__ = (
     "rolled_back_if_refused",
     "settle",
     "settle_pending",
+    "tell",
     "withdraw",
 )
 
@@ -62,9 +62,11 @@ def _announce_to(ledger: Ledger, manager: CacheManager, group: str | None, chang
     announcement = changes.announcement(manager.planner, group, manager.config.bulk_threshold)
     if announcement is None:
         return
+    cover = pauses.cover_of(manager, manager.planner.keys(group).namespace)
     # Kept first: intents that arrive although the answer to them doesn't must be taken back too.
-    ledger.pending.append(Pending(manager, announcement, changes, group))
-    _perform(manager, lambda protocol: protocol.announce(announcement), held=False)
+    ledger.pending.append(Pending(manager, announcement, changes, group, cover))
+    if cover is None:
+        _perform(manager, lambda protocol: protocol.announce(announcement), held=False)
 
 
 def announce_statement(
@@ -149,13 +151,16 @@ def settle_pending(pending: Iterable[Pending]) -> None:
     try:
         while waiting:
             item = waiting.pop(0)
+            due = item.due()
+            if due is None:
+                continue
             try:
-                _perform(item.manager, lambda protocol, item=item: protocol.settle(item.announcement), held=True)  # type: ignore[misc]
+                _perform(item.manager, lambda protocol, due=due: protocol.settle(due), held=True)  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001 - the commit has happened: whatever goes wrong now may not raise out of it
-                abandon([item])
+                item.manager.operations().protocol.leave_to_deadline(due)
                 item.manager.emitter.emit(events.DEGRADED, op="commit", reason=f"not settled: {type(error).__name__}: {error}")
             else:
-                _tell(item)
+                tell(item)
     finally:
         abandon(waiting)  # none, unless an interrupt came
 
@@ -170,13 +175,14 @@ def _take_back(ledger: Ledger) -> None:
     """Take back what was announced; what was written stays known until it is rolled back."""
     pending, ledger.pending, ledger.stage = list(ledger.pending), [], Stage.FAILED
     for item in pending:
-        _perform(item.manager, lambda protocol, item=item: protocol.withdraw(item.announcement), held=True)  # type: ignore[misc]
+        if (due := item.due()) is not None:
+            _perform(item.manager, lambda protocol, due=due: protocol.withdraw(due), held=True)  # type: ignore[misc]
 
 
 def abandon(pending: Iterable[Pending]) -> None:
     """Leave to their deadline the intents of a COMMIT whose outcome is unknown."""
     for item in pending:
-        item.manager.operations().protocol.leave_to_deadline(item.announcement)
+        item.abandon()
 
 
 def owe(ledger: Ledger, managers: Callable[[str | None], Iterable[CacheManager]]) -> None:
@@ -198,37 +204,9 @@ def _perform(manager: CacheManager, step: Callable[[Protocol], Coroutine[Any, An
     """
     if _in_greenlet():
         awaited = step(manager.async_operations().protocol)
-        concurrency.await_only(_held(awaited) if held else awaited)
+        concurrency.await_only(shielded(awaited) if held else awaited)
     else:
         drive(step(manager.operations().protocol))
-
-
-async def _held(step: Coroutine[Any, Any, T]) -> T:
-    """Await a step to its end whatever is cancelled meanwhile; a cancellation is delivered at the task's next await."""
-    task = asyncio.ensure_future(step)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:  # noqa: PERF203 - one round for each cancellation
-            if task.cancelled():
-                raise
-            cancelled = error
-        except Exception:  # noqa: BLE001, S110 - raised below, by the task itself
-            pass
-    if cancelled is not None:
-        _deliver(cancelled)
-    return task.result()
-
-
-def _deliver(cancelled: asyncio.CancelledError) -> None:
-    current = asyncio.current_task()
-    if current is None:
-        return
-    uncancel = getattr(current, "uncancel", None)
-    if uncancel is not None:
-        uncancel()
-    current.cancel(*cancelled.args)
 
 
 def _in_greenlet() -> bool:
@@ -238,15 +216,19 @@ def _in_greenlet() -> bool:
         return False  # greenlet isn't installed
 
 
-def _tell(item: Pending) -> None:
+def tell(item: Pending) -> None:
+    """Tell of what was settled."""
+    if item.cover is not None:
+        pauses.tell_end(item.cover)
+        return
     emitter = item.manager.emitter
     if not emitter.wants(events.INVALIDATE):
         return
     if item.changes.is_unknown(item.manager.planner):
-        emitter.emit(events.INVALIDATE, op="commit", bind_group=item.bind_group, reason="tables unknown")
+        emitter.emit(events.INVALIDATE, op=item.op, bind_group=item.bind_group, reason="tables unknown")
         return
     for table in sorted(item.changes.tables):
         known = item.changes.entities.get(table)
         reason = "bulk" if table in item.changes.bulk else None
         count = None if known is None else len(known)
-        emitter.emit(events.INVALIDATE, model=table, op="commit", bind_group=item.bind_group, reason=reason, count=count)
+        emitter.emit(events.INVALIDATE, model=table, op=item.op, bind_group=item.bind_group, reason=reason, count=count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -41,9 +42,21 @@ class _Named:
     """Which columns of the root mapper's key; several for a tuple."""
     parameter: str
     is_exact: bool
-    """Whether equal values are the same key in the database and here, whoever spelled them."""
+    """Whether column and parameter are of one type, in which equal values are the same key for the database and here."""
     several: bool = False
     """Whether the parameter is a list, of ``IN``."""
+
+    def values(self, row: Mapping[str, Any], expanded: Mapping[str, Sequence[str]]) -> list[tuple[Any, ...]]:
+        """Return what the parameter holds, for these columns.
+
+        Args:
+            row: The parameters of one execution.
+            expanded: The names that were made of each list's.
+        """
+        if not self.several:
+            return [(row[self.parameter],)]
+        flat = [row[name] for name in expanded[self.parameter]]
+        return [tuple(flat[start : start + len(self.places)]) for start in range(0, len(flat), len(self.places))]
 
 
 @dataclass(frozen=True)
@@ -61,48 +74,38 @@ class Rows:
         is_flush = _is_flush(context, self.mapper)
         if self.flush_only and not is_flush:
             return None
-        spelled_by_the_database = is_flush and in_unit_of_work()
+        expanded: Mapping[str, Sequence[str]] = getattr(context, "_expanded_parameters", {})
+        root = root_of(self.mapper)
         found: set[tuple[str, ...]] = set()
         try:
             for row in context.compiled_parameters if self.named else ():  # type: ignore[attr-defined]
-                keys = self._keys(row, getattr(context, "_expanded_parameters", {}), spelled_by_the_database, is_flush)
-                if keys is None or len(found) > _MOST_ROWS:
+                parts = [named.values(row, expanded) for named in self.named]
+                if not self._are_exact(parts, is_flush=is_flush) or math.prod(map(len, parts)) + len(found) > _MOST_ROWS:
                     return None
-                found.update(identity_of(root_of(self.mapper), key) for key in keys)
+                found.update(identity_of(root, self._key(chosen)) for chosen in itertools.product(*parts))
         except (IdentityError, KeyError):  # of the wrong shape or type; or written into the statement, not a parameter of it
             return None
         return frozenset(found)
 
-    def _keys(
-        self, row: Mapping[str, Any], expanded: Mapping[str, Sequence[str]], spelled_by_the_database: bool, is_flush: bool  # noqa: FBT001
-    ) -> list[tuple[Any, ...]] | None:
-        """Return the primary keys that one set of parameters names."""
-        parts: list[list[tuple[Any, ...]]] = []
-        for named in self.named:
-            if named.several:
-                flat = [row[name] for name in expanded[named.parameter]]
-                width = len(named.places)
-                part = [tuple(flat[start : start + width]) for start in range(0, len(flat), width)]
-            else:
-                part = [(row[named.parameter],)]
-            if not spelled_by_the_database:
-                # The application's own spelling: a collation may take it for another, a number of the wrong type be rounded.
-                exact = named.is_exact or is_flush
-                if not exact or not all(_is_exact(value, is_flush) for values in part for value in values):
-                    return None
-            parts.append(part)
-        count = 1
-        for part in parts:
-            count *= len(part)
-        if count > _MOST_ROWS:
-            return None
-        order = [place for named in self.named for place in named.places]
-        return [tuple(value for _, value in sorted(zip(order, itertools.chain(*chosen), strict=True))) for chosen in itertools.product(*parts)]
+    def _are_exact(self, parts: Sequence[Sequence[tuple[Any, ...]]], *, is_flush: bool) -> bool:
+        """Whether equal values are the same row for the database and here: a collation may take one spelling for another."""
+        if is_flush:
+            given = (value for part in parts for values in part for value in values)
+            return in_unit_of_work() or not any(isinstance(value, str) for value in given)
+        return all(
+            named.is_exact and all(_is_exact(value) for values in part for value in values)
+            for named, part in zip(self.named, parts, strict=True)
+        )
+
+    def _key(self, chosen: Iterable[tuple[Any, ...]]) -> tuple[Any, ...]:
+        """Return the primary key that was chosen part by part, in its order."""
+        places = [place for named in self.named for place in named.places]
+        by_place = dict(zip(places, itertools.chain(*chosen), strict=True))
+        return tuple(by_place[place] for place in range(len(places)))
 
 
-def _is_exact(value: Any, is_flush: bool) -> bool:  # noqa: FBT001
-    """Whether a value is the same key for the database and here, whoever spelled it."""
-    return not isinstance(value, str) if is_flush else type(value) is int or isinstance(value, uuid.UUID)
+def _is_exact(value: Any) -> bool:
+    return type(value) is int or isinstance(value, uuid.UUID)
 
 
 def flushed_rows(table: Table) -> Rows | None:

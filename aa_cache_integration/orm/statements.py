@@ -9,7 +9,7 @@ from sqlalchemy.pool.base import ResetStyle
 
 from aa_cache_integration.core import leases
 from aa_cache_integration.orm import autocommit, binding, commit, transactions
-from aa_cache_integration.orm.changes import Ledger, Write, ledger_of
+from aa_cache_integration.orm.changes import Ledger, Pending, Write, ledger_of
 from aa_cache_integration.orm.isolation import takes_snapshot
 from aa_cache_integration.orm.managers import managers_of
 from aa_cache_integration.orm.tables import written_by
@@ -46,29 +46,29 @@ def before_cursor_execute(
     if write.control:
         _control(conn, ledger, write, statement, context)
     elif write.unknown or write.tables or write.strangers:
-        groups = binding.groups_written(conn)
         if commits:
             with commit.rolled_back_if_refused(conn):
-                commit.announce_more(ledger, groups, write, managers_of)
+                commit.announce_more(ledger, binding.groups_written(conn), write, managers_of)
         else:
-            _add(conn, ledger, groups, write, statement, context)
+            setattr(context, STATEMENT, _add(conn, ledger, write, statement))
     elif ledger.changes and not commits and (write.begins or write.session_state) and autocommit.commits_with_it(conn, statement, write):
         setattr(context, STATEMENT, commit.announce_so_far(ledger, managers_of))
 
 
-def _add(conn: Connection, ledger: Ledger, groups: tuple[str | None, ...], write: Write, statement: str, context: Any) -> None:
-    """Add what a statement writes to what its transaction has written; announce what it commits by itself."""
+def _add(conn: Connection, ledger: Ledger, write: Write, statement: str) -> list[Pending] | None:
+    """Add what a statement writes to what its transaction has written; announce and return what it commits by itself."""
+    groups = binding.groups_written(conn)
     ledger.reset = _RESETS.get(getattr(conn.engine.pool, "_reset_on_return", None), "rollback")
     leases.void("own writes")  # what is read from now on may be rolled back, in ways of which nobody hears
     alone = autocommit.commits_alone(conn, statement)
     if alone and not ledger.begun_by_text:
-        setattr(context, STATEMENT, commit.announce_statement(groups, write, managers_of))
-        return
+        return commit.announce_statement(groups, write, managers_of)
     ledger.add(groups, write)
+    ledger.has_lock = True
     if alone or autocommit.commits_with_it(conn, statement, write):
         # What was written stays known, for who can tell whether the transaction has ended: too much is safe, too little never.
-        setattr(context, STATEMENT, commit.announce_so_far(ledger, managers_of))
-    ledger.has_lock = True
+        return commit.announce_so_far(ledger, managers_of)
+    return None
 
 
 def _note(conn: Connection, ledger: Ledger, write: Write) -> None:

@@ -1,0 +1,117 @@
+"""Writes that were made outside of SQLAlchemy, told by the application: `CacheRegistry.invalidate` and its fellows (DESIGN 6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Table
+
+from aa_cache_integration.codecs.build import mapper_of
+from aa_cache_integration.codecs.family import members_of, root_of
+from aa_cache_integration.codecs.identity import base_table_name, identity_of
+from aa_cache_integration.core.drive import drive
+from aa_cache_integration.exceptions import IdentityError, ModelError, UnknownCacheError
+from aa_cache_integration.orm import commit, named
+from aa_cache_integration.orm.cascades import changed_by_the_database
+from aa_cache_integration.orm.changes import ChangeSet, Pending, Write
+from aa_cache_integration.orm.managers import managers_of
+from aa_cache_integration.pauses import Cover
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aa_cache_integration.manager import CacheManager
+
+__all__ = ("anything", "asettle", "covers", "rows", "settle", "tables")
+
+
+def rows(model_class: Any, idents: tuple[Any, ...]) -> Write:
+    """Return the write of these rows, and of what the database changes with them.
+
+    Args:
+        model_class: The mapped class.
+        idents: Primary keys.
+
+    Raises:
+        ModelError: The class isn't mapped.
+        IdentityError: There is no key, or one of the wrong shape or type.
+    """
+    mapper = mapper_of(model_class)
+    if not idents:
+        raise IdentityError(f"invalidate({model_class.__name__}) names no row: give primary keys, or use invalidate_table")
+    found = frozenset(identity_of(mapper, ident) for ident in idents)
+    own = {table for member in members_of(root_of(mapper)) for table in member.tables if isinstance(table, Table)}
+    caused = {other for table in own for set_ in (None, frozenset(table.columns.keys())) for other in changed_by_the_database(table, set_)}
+    bulk = frozenset(table.fullname for table in caused)
+    return Write(frozenset(table.fullname for table in own) | bulk, bulk, {base_table_name(mapper): found})
+
+
+def tables(names: tuple[Any, ...]) -> Write:
+    """Return the write of whole tables, and of what the database changes with them.
+
+    Args:
+        names: Table names, tables or mapped classes.
+
+    Raises:
+        ModelError: It names something else, or nothing.
+    """
+    if not names:
+        raise ModelError("invalidate_table() names no table: give table names, tables or mapped classes")
+    return named.written_as_declared(names, "")
+
+
+def anything() -> Write:
+    """Return the write of nobody knows what."""
+    return Write(unknown=True)
+
+
+def _groups(bind_group: str | None) -> Iterator[tuple[CacheManager, str | None]]:
+    """Yield each manager of a bind group, with the group and those of its databases in memory.
+
+    Raises:
+        UnknownCacheError: No cache serves the group.
+    """
+    managers = list(managers_of(bind_group))
+    if not managers:
+        raise UnknownCacheError(f"no cache serves the bind group {bind_group!r}, so there is nothing to tell")
+    for manager in managers:
+        for group in (bind_group, *(group for group in manager.planner.groups if group and group.startswith(f"{bind_group or ''}#"))):
+            yield manager, group
+
+
+def covers(bind_group: str | None) -> list[Cover]:
+    """Return what must be paused for a bind group.
+
+    Raises:
+        UnknownCacheError: No cache serves the group.
+    """
+    return [Cover(manager, group) for manager, group in _groups(bind_group)]
+
+
+def _pending(write: Write, bind_group: str | None) -> list[Pending]:
+    changes = ChangeSet()
+    changes.add(write)
+    found: list[Pending] = []
+    for manager, group in _groups(bind_group):
+        announcement = changes.announcement(manager.planner, group, manager.config.bulk_threshold)
+        if announcement is not None:
+            found.append(Pending(manager, announcement, changes, group, op="invalidate"))
+    return found
+
+
+def settle(write: Write, bind_group: str | None) -> None:
+    """Tell every cache of a bind group of a write that is committed.
+
+    Raises:
+        UnknownCacheError: No cache serves the group.
+    """
+    for item in _pending(write, bind_group):
+        drive(item.manager.operations().protocol.settle(item.announcement))
+        commit.tell(item)
+
+
+async def asettle(write: Write, bind_group: str | None) -> None:
+    """See `settle`."""
+    for item in _pending(write, bind_group):
+        await item.manager.async_operations().protocol.settle(item.announcement)
+        commit.tell(item)
