@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from aa_cache_integration.core.transactions import Transaction
     from aa_cache_integration.manager import CacheManager
     from aa_cache_integration.pauses import Cover
     from aa_cache_integration.planner import Planner
@@ -189,6 +190,8 @@ class Ledger:
     """Whether a statement has run that surely takes a snapshot where there are any."""
     cursors: list[tuple[weakref.ReferenceType[Any], int]] = field(default_factory=list)
     """SQLite's, of statements that may have rows left to fetch, and the monotonic time (ns) of each. They outlive transactions."""
+    entered: tuple[weakref.ReferenceType[Connection], tuple[Transaction, ...]] | None = None
+    """The Connection, and the transactions of the context in which it was seen last."""
     user: weakref.ReferenceType[Connection] | None = None
     """The Connection that began the transaction; several may share one database connection."""
     reset: Literal["rollback", "commit", "none"] = "rollback"
@@ -221,7 +224,13 @@ class Ledger:
 
     def watch(self, cursor: object) -> None:
         """Watch the cursor of the last statement, that may have rows left to fetch; one that nobody holds any more is closed."""
-        self.cursors = [other for other in self.cursors if other[0]() is not None]
+        while self.cursors and (last := self.cursors[-1][0]()) is not cursor:
+            if last is not None:
+                break
+            self.cursors.pop()
+        else:
+            if self.cursors:
+                return  # it is watched, since an earlier statement of its own
         self.cursors.append((weakref.ref(cursor), self.last_statement))
 
     def add(self, groups: Iterable[str | None], write: Write) -> None:

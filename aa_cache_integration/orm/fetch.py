@@ -107,7 +107,7 @@ class _Fetch:
         idents = [identity_text(values, codec.mapper) for values in wanted]
         unique = dict(zip(idents, wanted, strict=True))
         exact = self._operations.state.config.snapshot_reads == "exact"
-        way = self._way = await self._database.run(partial(route, exact=exact), codec.mapper, codec.all_rows, self._is_dirty)
+        way = self._way = await self._database.run(partial(route, exact=exact), codec, tuple(unique.values()), self._is_dirty)
         codec = self._codec = codec_for(self._model_class, way.dialect)
         reason = self._bypass(way)
         if reason:
@@ -133,7 +133,7 @@ class _Fetch:
             BindError: The engine belongs to another group than the manager.
         """
         own = self._operations.state.config.bind_group
-        if way.bypass not in {"engine not bound", "ignored engine"} and way.bind_group != own:
+        if way.bypass not in {"engine not bound", "ignored engine", "several shards"} and way.bind_group != own:
             raise BindError(
                 f"The session's engine is bound to the group {way.bind_group!r}, but this cache serves {own!r}:"
                 f" use caches.for_bind_group({way.bind_group!r})"
@@ -281,7 +281,8 @@ def _grants(outcomes: Mapping[tuple[str, ...], Hit | Miss | Bypass]) -> list[tup
 
 def _select(session: Session, way: Route, statement: Select[Any], is_dirty: Callable[[Connection], bool]) -> tuple[Sequence[Row], bool]:
     """Return the rows, and whether others may be given them: all committed, and by a connection that sees what its fellows see."""
+    rows = [row for shard in reversed(way.other_shards) for row in connect(session, shard).execute(statement)]
     connection = connect(session, way.bind)
     covered = way.covers(view_of(connection))  # a connection that the pool has kept may see more than was known
-    rows = connection.execute(statement).all()
+    rows += connection.execute(statement)  # last, for where a row is in several shards the first of them counts
     return rows, covered and not is_dirty(connection) and not has_own_state(connection)

@@ -64,7 +64,7 @@ def _begin(conn: Connection) -> None:
         if not ledger.is_used_by_another(conn):
             ledger.begin()
             ledger.user = weakref.ref(conn)
-    transactions.enter(conn)
+    transactions.enter(conn, ledger)
 
 
 def _begin_twophase(conn: Connection, _xid: Any) -> None:

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.engine import Connection
 
 from aa_cache_integration.core.transactions import View
+from aa_cache_integration.exceptions import BindError
 from aa_cache_integration.orm import binding, listeners
 from aa_cache_integration.orm.changes import ledger_of
 from aa_cache_integration.orm.isolation import level_of, of_replica, view_at, view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from sqlalchemy.engine import Dialect, Engine
-    from sqlalchemy.orm import Mapper, Session
-    from sqlalchemy.sql.elements import ClauseElement
+    from sqlalchemy.orm import Session
 
+    from aa_cache_integration.codecs.mapper import EntityCodec
     from aa_cache_integration.core.plans import Snapshot
     from aa_cache_integration.planner import Planner
 
@@ -35,6 +36,8 @@ class Route:
     dialect: Dialect
     bind: Engine | Connection
     """Whence the session reads; asked for once, for an application's ``get_bind`` may choose among replicas."""
+    other_shards: tuple[Engine | Connection, ...] = ()
+    """Whence it reads too: a sharded session, where the rows lie in several shards, or may."""
     read_group: str | None = None
     """The group whose keys it uses."""
     bind_group: str | None = None
@@ -56,21 +59,23 @@ class Route:
 
 
 def route(
-    session: Session, mapper: Mapper[Any], clause: ClauseElement, is_dirty: Callable[[Connection], bool], *, exact: bool = False
+    session: Session, codec: EntityCodec, idents: Sequence[tuple[Any, ...]], is_dirty: Callable[[Connection], bool], *, exact: bool = False
 ) -> Route:
     """Decide about a read in a session, after flushing what is pending, as a query would.
 
     Args:
         session: The session.
-        mapper: What is read.
-        clause: The statement that would read it; an application's ``get_bind`` may look at it.
+        codec: Of the rows that are read; an application's ``get_bind`` may look at its mapper and its statement.
+        idents: Their primary keys, by which a sharded session chooses.
         is_dirty: Whether a connection's open transaction has written to what the read depends on.
         exact: Whether a snapshot must be known of that isn't taken yet (``snapshot_reads="exact"``).
     """
     session._autoflush()  # noqa: SLF001 - what Query calls; honours autoflush=False, no_autoflush and a flush under way
-    bind = session.get_bind(mapper=mapper, clause=clause)
+    bind, *others = _binds(session, codec, idents)
     engine: Engine = bind.engine
     binding.bind_by_option(engine)
+    if others:
+        return Route(engine.dialect, bind, tuple(others), bypass="several shards")
     known = (*listeners.connections_of(session), *((bind,) if isinstance(bind, Connection) else ()))
     open_connections = [conn for conn in known if not conn.closed and not conn.invalidated and conn.dialect is engine.dialect]
     own = next((conn for conn in open_connections if conn is bind or conn.engine is engine), None)
@@ -89,7 +94,24 @@ def route(
     vary = found.own
     if found.vary is not None and not reason:
         vary += repr(found.vary(connect(session, bind)))
-    return Route(engine.dialect, bind, found.read_group(), found.bind_group, vary, found.fills, reason, view.snapshot, asked)
+    return Route(engine.dialect, bind, (), found.read_group(), found.bind_group, vary, found.fills, reason, view.snapshot, asked)
+
+
+def _binds(session: Session, codec: EntityCodec, idents: Sequence[tuple[Any, ...]]) -> Sequence[Engine | Connection]:
+    """Return whence a session reads rows: one place, or the shards in which a sharded session would look for them.
+
+    Raises:
+        BindError: A sharded session's ``identity_chooser`` names no shard.
+    """
+    choose = getattr(session, "identity_chooser", None)
+    if choose is None:
+        return (session.get_bind(mapper=codec.mapper, clause=codec.all_rows),)
+    shards: dict[Any, None] = {}
+    for ident in idents:
+        shards.update(dict.fromkeys(choose(codec.mapper, ident, lazy_loaded_from=None, execution_options={}, bind_arguments={})))
+    if not shards:
+        raise BindError(f"The session's identity_chooser names no shard for {codec.mapper.class_.__name__} {list(idents)!r}")
+    return [session.get_bind(codec.mapper, shard_id=shard) for shard in shards]
 
 
 def connect(session: Session, bind: Engine | Connection) -> Connection:

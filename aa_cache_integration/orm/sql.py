@@ -1,17 +1,356 @@
-"""Stub."""
+"""Which tables a statement of text writes, where that is certain (DESIGN 6).
+
+The text isn't handed to sqlglot as it stands: databases differ in how they read quotes, backslashes and comments, by version and by
+setting. Our own scanner takes it apart first, refuses what may be read in two ways, and keeps words, names and punctuation alone, with
+``1`` for values and ``-`` for operators. What sqlglot makes of that must account for every INSERT, UPDATE, DELETE, … in the text.
+"""
 
 from __future__ import annotations
 
+import logging
+import re
+import threading
+from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ("Target", "targets_of")
+
+_Verb = Literal["insert", "update", "delete"]
+_DIALECTS: Final = {"sqlite": "sqlite", "postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "oracle": "oracle", "mssql": "tsql"}
+_LONGEST, _DEEPEST = 20_000, 30
+"""Characters of a text, and brackets and CASEs within each other, as parsers recurse; beyond these it isn't looked at."""
+
+_COMMENT: Final = r"(?P<comment>--[^\n]*|/\*.*?\*/)"
+_MYSQL_COMMENT: Final = r"(?P<comment>--(?=\s|\Z)[^\n]*|\#[^\n]*|/\*.*?\*/)"
+_POSTGRES_STRINGS: Final = r"(?P<escaped>[eE]'(?:[^'\\]|''|\\.)*')|(?P<dollar>\$(?P<tag>(?:[A-Za-z_]\w*)?)\$.*?\$(?P=tag)\$)"
+_FORMAT: Final = r"%\(\w+\)[sdbt]|%[sdbt]"
+_MODULO: Final = r"%%|%(?![#0\- +]*[\d.*]*[A-Za-z(])"
+"""A percent sign that no driver takes for the beginning of a marker; ``%%`` reaches the database as one."""
+_OPERATOR: Final = r"->>?|\|\|?|&&?|<<|>>|\+|-(?!-)|/(?!\*)|\^|~|!"
+_POSTGRES_OPERATOR: Final = r"#>>?|#-(?!-)|@[>?@]|<@|\?[|&]?|!?~\*|!~|<->|@|\#"
+_PARTS: Final = {  # comments and strings of its own, quoted names, markers, operators
+    "sqlite": (_COMMENT, r'"[^"]+"|`[^`]+`|\[[^\]]+\]', r"\?\d*|[:@$]\w+(?![(:])", f"%|{_OPERATOR}"),
+    "postgres": (f"{_COMMENT}|{_POSTGRES_STRINGS}", r'"[^"]+"', rf"{_FORMAT}|\$\d+|:\w+", f"{_MODULO}|{_POSTGRES_OPERATOR}|{_OPERATOR}"),
+    "mysql": (_MYSQL_COMMENT, r"`[^`]+`", rf"{_FORMAT}|\?|[:@]\w+", f"{_MODULO}|{_OPERATOR}"),
+    "oracle": (_COMMENT, r'"[^"]+"', r":\w+", _OPERATOR),
+    "tsql": (_COMMENT, r"\[[^\[\]]+\]", rf"{_FORMAT}|\?|[:@]\w+", f"{_MODULO}|{_OPERATOR}"),
+}
+_SCANNER: Final = r"""(?P<space>[ \t\r\n\f]+)|{0}|(?P<string>[bxnBXN]?'[^']*(?:''[^']*)*')|(?P<name>(?:{1})(?!["`\[\]'\w$]))
+|(?P<marker>(?:{2})(?![\w$]))|(?P<number>(?:0[xX][\da-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.$\#@]))
+|(?P<word>[A-Za-z_]\w*(?!['"`$\w]|&['"]))|(?P<mark>::|=>|[(),;\[\].]|\*(?!/))|(?P<equal>==?(?!>))
+|(?P<compare><=>|<>|!=|<=|>=|<(?!@|->|<)|>(?!>))|(?P<operator>{3})|(?P<unknown>.)"""
+_SCANNERS: Final = {
+    dialect: re.compile(_SCANNER.format(*parts).replace("\n", ""), re.DOTALL | re.ASCII) for dialect, parts in _PARTS.items()
+}
+_WRITTEN_AS: Final = {"marker": "1", "number": "1", "compare": "<", "equal": "=", "operator": "-"} | dict.fromkeys(
+    ("string", "escaped", "dollar"), "'~'"
+)  # "~" isn't taken for a table's name where a database allows a string for one
+
+_FORMATTED: Final = re.compile(r"%[#0\- +]*[\d.*]*[hlL]?[sradbtc(]")
+_FORMATTING: Final = {"postgres", "mysql", "tsql"}  # some of their drivers put the values into the text, between quotes too
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_ -]*[A-Za-z0-9_-])?")
+_MODIFIERS: Final = {"low_priority", "high_priority", "delayed", "ignore"}  # of MySQL; to sqlglot these are names of tables
+_ROOTS: Final = {"insert": "Insert", "update": "Update", "delete": "Delete", "merge": "Merge", "truncate": "TruncateTable"}
+_LEADS: Final = _ROOTS.keys() | {"select", "values", "table", "with"}
+_BEGINS_ANOTHER: Final = re.compile(
+    "alter|backup|begin|break|bulk|checkpoint|close|commit|continue|create|dbcc|deallocate|declare|deny|disable|drop|enable|exec(ute)?|go(to)?|"
+    "grant|if|kill|load|move|open|print|raiserror|re(adtext|ceive|configure|store|turn|vert|voke)|rollback|save|send|shutdown|throw|use|"
+    "waitfor|while|(update|write)text"
+)
+"""What begins another statement in SQL Server, which needs no ``;`` between them."""
+_FUNCTIONS: Final = re.compile(
+    "age|btrim|cardinality|changes|crc32|cur(date|rval)|current_setting|date_format|dateadd|datetime|digest|field|find_in_set|found_rows|"
+    "from_unixtime|getdate|inet_aton|isnull|json_(agg|array|build_object|contains|each|group_array|insert|merge_patch|patch|quote|replace|"
+    "tree|unquote|valid)|jsonb_(agg|array_elements(_text)?|build_object|insert|set|strip_nulls)|julianday|last(_insert_(id|rowid)|val)|"
+    "make_date|newid|nextval|now|octet_length|pg_advisory_xact_lock|(phrase|plain|websearch_)?to_tsquery|printf|quote|randomblob|row_to_json|"
+    "scope_identity|set_config|setval|setweight|sqlite_version|(clock|statement|transaction)_timestamp|strftime|sys_guid|sysdate(time)?|time|"
+    "to_(date|jsonb?|timestamp|tsvector)|total(_changes)?|ts_rank|unix_timestamp|user|values|version|zeroblob"
+)
+"""Functions that write nothing, of those that sqlglot has no class for; any other may be the application's own, and write."""
+_NODES: Final = re.compile(
+    "Alias|Aliases|CTE|CharacterSet|ColumnDef|Cube|DataType|DataTypeParam|Delete|Distinct|Except|Fetch|Filter|From|Group|GroupingSets|Having|"
+    "Identifier|Insert|Intersect|Interval|IntervalSpan|Join|Lateral|Limit|Lock|Merge|Offset|OnConflict|Order|Ordered|Returning|Rollup|Schema|"
+    "Select|Star|Subquery|Table|TableAlias|TruncateTable|Tuple|Union|Update|Values|Var|When|Whens|Where|WindowSpec|With|WithinGroup"
+)
+"""The kinds of nodes that a statement may be made of, beside expressions that aren't strange."""
+_STRANGE: Final = re.compile("Adjacent|NestedJSONSelect|Parameter|PropertyEQ|SessionParameter")
+_ARGUMENTS: Final = {
+    "Insert": {"with", "this", "expression", "conflict", "returning", "default"},
+    "Update": {"with", "this", "expressions", "from", "where", "returning", "order", "limit"},
+    "Delete": {"with", "tables", "this", "using", "where", "returning", "order", "limit"},
+    "Merge": {"with", "this", "using", "on", "whens", "returning"},
+    "TruncateTable": {"expressions", "identity", "option"},
+    "Table": {"this", "db", "alias", "only", "indexed", "partition"},
+}
+"""What may be said in a statement, and of a table that is written."""
+_MERGES: Final[dict[str, tuple[_Verb, ...]]] = {"INSERT": ("insert",), "UPDATE": ("update",), "DELETE": ("delete",), "DO NOTHING": ()}
+_here: Final = threading.local()
 
 
 @dataclass(frozen=True)
 class Target:
+    """A table that a statement writes."""
+
     name: str
+    """The last part of its name, as it stands in the text, without quotes."""
     schema: str | None
-    verb: str
+    """The part before it, if any."""
+    verb: Literal["insert", "update", "delete"]
     columns: frozenset[str] | None
+    """Of an UPDATE: the names of the columns that are set, in lower case; ``None`` where they aren't certain, and for other verbs."""
 
 
 def targets_of(statement: str, dialect: str) -> tuple[Target, ...] | None:
-    return None
+    """Return the tables that a statement of text writes.
+
+    An INSERT that may change rows that are there already is told as an UPDATE or DELETE too.
+
+    Args:
+        statement: Its text, with the driver's parameter markers.
+        dialect: The name of the database's dialect.
+
+    Returns:
+        Nothing for one that only reads; ``None`` where it can't be told, as without sqlglot: the statement may write anything.
+    """
+    read = _DIALECTS.get(dialect)
+    return None if read is None or len(statement) > _LONGEST else _told(statement, read)
+
+
+@lru_cache(maxsize=1000)
+def _told(text: str, dialect: str) -> tuple[Target, ...] | None:
+    try:
+        statements = _scanned(text, dialect)
+        return tuple(dict.fromkeys(target for tokens in statements for target in _written(tokens, dialect, alone=len(statements) == 1)))
+    except Exception:  # noqa: BLE001 - sqlglot isn't installed, or raises whatever it likes: not told
+        return None
+
+
+def _require(certain: object) -> None:
+    if not certain:
+        raise ValueError("what is written can't be told")
+
+
+def _scanned(text: str, dialect: str) -> list[list[str]]:
+    """Return the tokens of each statement of a text, as sqlglot shall see them."""
+    _require(dialect != "mysql" or ("/*!" not in text and "/*M!" not in text))  # comments that are run
+    statements: list[list[str]] = [[]]
+    depth = 0
+    for match in _SCANNERS[dialect].finditer(text):
+        kind, piece = match.lastgroup or "", match[0]
+        _check_piece(kind, piece, dialect)
+        if kind in {"space", "comment"}:
+            continue
+        depth += (piece in {"(", "["} or piece.lower() == "case") - (piece in {")", "]"} or piece.lower() == "end")
+        _require(depth <= _DEEPEST)
+        quote = "`" if dialect == "mysql" else '"'
+        piece = f"{quote}{piece[1:-1]}{quote}" if kind == "name" else _WRITTEN_AS.get(kind, piece)
+        if piece == ";":
+            statements.append([])
+        elif not (piece.lower() in {"-", "not"} and statements[-1][-1:] == [piece]):  # parsers recurse in these
+            statements[-1].append(piece)
+    return [pieces for pieces in statements if pieces]
+
+
+def _check_piece(kind: str, piece: str, dialect: str) -> None:
+    """Refuse what the database, or the driver before it, may read in another way."""
+    if kind == "comment":  # some end a line at a carriage return, some nest, some take orders
+        _require("\r" not in piece.rstrip("\r") and "/*" not in piece[2:] and "set_var" not in piece.lower())
+    elif kind == "string":
+        _require("\\" not in piece or dialect not in {"postgres", "mysql"})
+    elif kind == "name":
+        _require(not any(character in "\"`[]'\\" or character < " " for character in piece[1:-1]))
+    if kind in {"comment", "string", "escaped", "dollar", "name"} and dialect in _FORMATTING:
+        _require(not _FORMATTED.search(piece.replace("%%", "")))
+    _require(kind != "unknown" and "\0" not in piece)
+
+
+def _simplified(pieces: list[str], dialect: str) -> tuple[list[str], bool]:
+    """Take out of a statement what sqlglot can't read or misreads; return also whether it replaces rows."""
+    found: list[str] = []
+    replaces = False
+    words = [*(piece.lower() for piece in pieces), "", "", ""]
+    rest = iter(range(len(pieces)))
+    for at in rest:
+        takes_place = words[at] == "replace" and words[at + 1] != "(" and dialect in {"sqlite", "mysql"}
+        found.append("insert" if takes_place else pieces[at])
+        replaces = replaces or takes_place
+        if takes_place or words[at] in {"insert", "update", "delete"}:
+            if dialect == "sqlite" and words[at + 1] == "or":
+                _require(words[at + 2] in {"abort", "fail", "ignore", "replace"})  # ROLLBACK ends the transaction
+                replaces = replaces or words[at + 2] == "replace"
+                next(rest)
+                next(rest)
+            for word in words[at + 1 :]:
+                if dialect != "mysql" or word not in _MODIFIERS:
+                    break
+                next(rest)
+    return found, replaces
+
+
+def _written(pieces: list[str], dialect: str, *, alone: bool) -> Iterator[Target]:
+    """Yield what one statement writes."""
+    pieces, replaces = _simplified(pieces, dialect)
+    words = [piece.lower() for piece in pieces]
+    lead = next((word for word in words if word != "("), "")
+    _require(lead in _LEADS and not (dialect == "tsql" and any(map(_BEGINS_ANOTHER.fullmatch, words))))
+    # MySQL's and Oracle's TRUNCATE commits, and what commits is told by the word that a text begins with.
+    _require(lead != "truncate" or dialect not in {"mysql", "oracle"} or alone)
+    tree = _parsed(" ".join(pieces), dialect)
+    nodes = list(tree.walk())
+    _require(all(map(_is_understood, nodes)) and _kind(tree) == _ROOTS.get(lead, _kind(tree)))
+    _check_account(words, nodes, dialect)
+    ctes = {node.alias.casefold() for node in nodes if _kind(node) == "CTE"}
+    for node in nodes:
+        if _kind(node) in _ROOTS.values() and _kind(node.parent) != "When":
+            _require(node is tree or (_kind(node.parent) == "CTE" and node.arg_key == "this"))
+            for target in _written_by(node, dialect, replaces=replaces):
+                _require(target.schema is not None or target.name.casefold() not in ctes)
+                yield target
+
+
+def _parsed(text: str, dialect: str) -> Any:
+    import sqlglot  # noqa: PLC0415 - optional, and slow to import
+
+    logging.getLogger("sqlglot").addFilter(_passes)  # once, however often
+    _here.parsing = True
+    try:
+        (tree,) = sqlglot.parse(text, read=dialect)
+    finally:
+        _here.parsing = False
+    return tree
+
+
+def _passes(_record: logging.LogRecord) -> bool:
+    """Drop what sqlglot logs where we parse; what the application lets it parse is logged as ever."""
+    return not getattr(_here, "parsing", False)
+
+
+def _kind(node: Any) -> str:
+    return type(node).__name__
+
+
+def _said(node: Any) -> dict[str, Any]:
+    """Return the arguments of a node; their names end in ``_`` in some versions of sqlglot."""
+    return {name.rstrip("_"): value for name, value in node.args.items() if value}
+
+
+def _is_understood(node: Any) -> bool:
+    """Whether a part of a statement is known to write nothing by itself, or is read off."""
+    kind = _kind(node)
+    if kind.startswith("Anonymous"):
+        return bool(_FUNCTIONS.fullmatch(str(node.this).lower()))
+    return bool(_NODES.fullmatch(kind)) or ("Condition" in {base.__name__ for base in type(node).__mro__} and not _STRANGE.fullmatch(kind))
+
+
+def _check_account(words: list[str], nodes: list[Any], dialect: str) -> None:
+    """Refuse a statement with a word for writing of which the parser made something else, as an alias."""
+    pairs = list(zip(words, [*words[1:], ""], strict=True))
+    in_text = Counter(word for word, then in pairs if word in _ROOTS and (word, then) != ("truncate", "("))
+    in_tree: Counter[str] = Counter()
+    for node in nodes:
+        kind = _kind(node)
+        in_tree.update(verb for verb, root in _ROOTS.items() if root == kind)
+        in_tree["update"] += (kind == "Lock" and "update" in _said(node)) + (kind == "OnConflict" and _updates(node))
+        in_tree["delete"] += kind == "Var" and _kind(node.parent) == "When" and node.name.upper() == "DELETE"
+        _require(kind != "Returning" or "into" not in _said(node))
+    _require(+in_text == +in_tree and all(then != "into" or word in {"insert", "merge"} for word, then in pairs))
+    _require(dialect != "tsql" or words.count("set") == in_tree["update"])
+
+
+def _updates(conflict: Any) -> bool:
+    return str(conflict.args.get("action")).upper() != "DO NOTHING"
+
+
+def _written_by(node: Any, dialect: str, *, replaces: bool) -> Iterator[Target]:
+    """Yield what one INSERT, UPDATE, DELETE, MERGE or TRUNCATE writes."""
+    kind, said = _kind(node), _said(node)
+    _require(said.keys() <= _ARGUMENTS[kind])
+    if kind == "Insert":
+        yield from _inserted(said, dialect, replaces=replaces)
+    elif kind == "Update":
+        columns = _columns_set(said["expressions"], dialect)
+        _require("from" not in said or dialect in {"sqlite", "postgres"})  # SQL Server's tells what an alias in the target's place means
+        for table in [said["this"]] if dialect != "mysql" else _joined([said["this"]]):
+            if table is said["this"] or _kind(table) != "Subquery":  # all that are joined: only the metadata tells whose a column is
+                yield _target(table, "update", columns, joined=dialect == "mysql")
+                yield from [_target(table, "delete")] if replaces else []
+    elif kind == "Delete":
+        yield from (_target(table, "delete", joined=dialect == "mysql") for table in _deleted(said, dialect))
+    elif kind == "Merge":
+        for then in (when.args["then"] for when in said["whens"].expressions):
+            yield from (_target(said["this"], verb) for verb in _MERGES[(str(then) if _kind(then) == "Var" else _kind(then)).upper()])
+    else:
+        _require(str(said.get("option", "RESTRICT")).upper() == "RESTRICT")
+        yield from (_target(table, "delete") for table in said["expressions"])
+
+
+def _inserted(said: dict[str, Any], dialect: str, *, replaces: bool) -> Iterator[Target]:
+    into, columns = (said["this"].this, said["this"].expressions) if _kind(said["this"]) == "Schema" else (said["this"], [])
+    target = _target(into, "insert")
+    _require(all(_kind(column) == "Identifier" for column in columns))  # else these are the arguments of a function
+    # A column of the table's own name takes orders to a full-text index of SQLite.
+    _require(dialect != "sqlite" or target.name.casefold() not in {column.name.casefold() for column in columns})
+    yield target
+    if "conflict" in said and _updates(said["conflict"]):
+        yield _target(into, "update")
+    if replaces:
+        yield _target(into, "delete")
+
+
+def _deleted(said: dict[str, Any], dialect: str) -> Iterator[Any]:
+    """Yield the tables of a DELETE; MySQL's may name several of those that it joins, by their aliases."""
+    named = said.get("tables", [])
+    if dialect == "mysql" and (named or "using" in said):
+        scope = list(_joined([said["this"]] if named else said["using"]))
+        yield from (_named(table, scope) for table in named or _joined([said["this"]]))
+    else:
+        _require(len(named) == ("this" not in said))  # Oracle's and SQL Server's may go without FROM
+        yield named[0] if named else said["this"]
+
+
+def _joined(tables: Iterable[Any]) -> Iterator[Any]:
+    """Yield the tables and subqueries that are joined."""
+    for table in tables:
+        _require(_kind(table) == "Table" or (_kind(table) == "Subquery" and _kind(table.this) in {"Select", "Union"}))
+        yield table
+        yield from _joined(join.this for join in table.args.get("joins") or ())
+
+
+def _named(name: Any, scope: list[Any]) -> Any:
+    """Return the table that is meant by a name, which may be an alias."""
+    wanted = _target(name, "delete", joined=True)
+    if wanted.schema is None:
+        found = [table for table in scope if table.alias_or_name.casefold() == wanted.name.casefold()]
+    else:
+        found = [table for table in scope if not table.alias and (table.name, table.text("db")) == (wanted.name, wanted.schema)]
+    _require(len(found) == 1 and not name.alias)
+    return found[0]
+
+
+def _target(table: Any, verb: _Verb, columns: frozenset[str] | None = None, *, joined: bool = False) -> Target:
+    """Return a table as a target, if it is nothing but a table."""
+    said = _said(table)
+    parts = [said[part] for part in ("this", "db") if part in said]
+    _require(_kind(table) == "Table" and said.keys() <= _ARGUMENTS["Table"] | ({"joins"} if joined else set()))
+    _require(all(_kind(part) == "Identifier" and "temporary" not in _said(part) and _PLAIN.fullmatch(part.name) for part in parts))
+    _require("alias" not in said or "columns" not in _said(said["alias"]))  # else these are the arguments of a function
+    return Target(parts[0].name, parts[1].name if len(parts) > 1 else None, verb, columns)
+
+
+def _columns_set(assignments: list[Any], dialect: str) -> frozenset[str] | None:
+    """Return the names of the columns that an UPDATE sets; ``None`` where they aren't certain."""
+    allowed = {"this", "table", "db"} if dialect == "mysql" else {"this"}  # elsewhere ``x.y`` is a field of the column x
+    names: set[str] = set()
+    for pair in assignments:
+        if _kind(pair) != "EQ":
+            return None
+        for column in pair.this.expressions if _kind(pair.this) == "Tuple" else [pair.this]:
+            if _kind(column) != "Column" or not _said(column).keys() <= allowed or not _PLAIN.fullmatch(column.name):
+                return None
+            names.add(column.name.lower())
+    return frozenset(names)

@@ -9,10 +9,11 @@ from sqlalchemy.pool.base import ResetStyle
 
 from aa_cache_integration.core import leases
 from aa_cache_integration.orm import autocommit, binding, commit, transactions
-from aa_cache_integration.orm.changes import Ledger, Pending, Write, ledger_of
+from aa_cache_integration.orm.changes import Ledger, Pending, Stage, Write, ledger_of
 from aa_cache_integration.orm.isolation import takes_snapshot
 from aa_cache_integration.orm.managers import managers_of
 from aa_cache_integration.orm.tables import written_by
+from aa_cache_integration.orm.text import NOTHING
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -36,13 +37,17 @@ def before_cursor_execute(
 ) -> None:
     """Note what a statement is about to write, and announce it where the statement itself commits."""
     ledger = ledger_of(conn.info)
-    commits = ledger.is_commit_of(conn)
-    if not commits:
-        commit.settle(ledger)
+    commits = False
+    if ledger.stage is not Stage.OPEN:
+        commits = ledger.is_commit_of(conn)
+        if not commits:
+            commit.settle(ledger)
     if binding.is_ignored(conn.dialect):
         return
     write = written_by(context, statement)
     _note(conn, ledger, write)
+    if write is NOTHING:
+        return
     if write.control:
         _control(conn, ledger, write, statement, context)
     elif write.unknown or write.tables or write.strangers:
@@ -73,13 +78,14 @@ def _add(conn: Connection, ledger: Ledger, write: Write, statement: str) -> list
 
 def _note(conn: Connection, ledger: Ledger, write: Write) -> None:
     """Note what a statement says of how the transaction sees the database."""
-    is_beginning = not conn.in_transaction()  # it runs in a listener of the transaction's begin, which may come before ours
-    if is_beginning and not ledger.is_beginning:
-        commit.roll_back_what_failed(conn, ledger)
-        ledger.begin()
-    ledger.is_beginning = is_beginning
-    if not is_beginning:
-        transactions.enter(conn)  # it may have begun in another context
+    if conn.in_transaction():
+        ledger.is_beginning = False
+        transactions.enter(conn, ledger)  # it may have begun in another context
+    else:  # it runs in a listener of the transaction's begin, which may come before ours
+        if not ledger.is_beginning:
+            commit.roll_back_what_failed(conn, ledger)
+            ledger.begin()
+        ledger.is_beginning = True
     ledger.last_statement = time.monotonic_ns()
     if write.begins:
         ledger.begun_by_text = True
@@ -105,7 +111,8 @@ def _control(conn: Connection, ledger: Ledger, write: Write, statement: str, con
 def after_cursor_execute(conn: Connection, cursor: Any, _statement: str, _parameters: Any, context: Any, _executemany: bool) -> None:  # noqa: FBT001
     """Settle what the statement has committed."""
     ledger = ledger_of(conn.info)
-    ledger.has_snapshot = ledger.has_snapshot or takes_snapshot(context, cursor)
+    if not ledger.has_snapshot:
+        ledger.has_snapshot = takes_snapshot(context, cursor)
     if conn.dialect.name == "sqlite" and cursor.description is not None:
         _watch(conn, ledger, cursor)
     pending = getattr(context, STATEMENT, None)

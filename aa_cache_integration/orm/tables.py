@@ -66,8 +66,13 @@ def written_by(context: ExecutionContext, statement: str) -> Write:
     Raises:
         ModelError: The execution option ``aa_cache_tables`` names something else than tables.
     """
-    write = _seen(context, statement)
     declared = context.execution_options.get(named.TABLES)
+    if declared is None:
+        compiled: Any = context.compiled
+        form = None if compiled is None else _forms.get(compiled)
+        if form is not None and form.write is NOTHING:  # nearly all statements: decided at once
+            return NOTHING
+    write = _seen(context, statement)
     if declared is None or write.control or write.begins:
         return write
     told = named.written_as_declared(declared, context.dialect.name)

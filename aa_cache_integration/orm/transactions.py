@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from aa_cache_integration.orm.changes import Ledger
     from aa_cache_integration.planner import Planner
 
 __all__ = ("enter",)
@@ -80,8 +81,17 @@ def _view(conn: Connection) -> View:
     return found if bound is None or bound.fills else of_replica(found)
 
 
-def enter(conn: Connection) -> None:
-    """Remember, in the context in which it begins or is used, that a connection is in a transaction."""
+def enter(conn: Connection, ledger: Ledger) -> None:
+    """Remember, in the context in which it begins or is used, that a connection is in a transaction.
+
+    Args:
+        conn: The connection.
+        ledger: Of the connection; remembers the context in which it was seen last.
+    """
+    seen = ledger.entered
+    if seen is not None and seen[1] is transactions.entered() and seen[0]() is conn:
+        return
     known = any(isinstance(entered, _Transaction) and entered.is_in(conn) for entered in transactions.entered())
     if not known and not binding.is_ignored(conn.dialect):
         transactions.enter(_Transaction(conn))
+    ledger.entered = (weakref.ref(conn), transactions.entered())

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from aa_cache_integration.orm import named
 from tests.orm.models import Base, Box, Circle, Engineer, Folder, Label, Person, Product, Shape, Tag
 from tests.orm.world import World, begin_recipe, on_each_store, only_sync
 
@@ -200,15 +201,24 @@ def test_statements_that_read_announce_nothing(cached: World) -> None:
     assert cached.served(Product, 1)
 
 
-def test_dml_leaves_other_tables_cached_and_text_does_not(cached: World) -> None:
+@pytest.mark.parametrize("statement", [update(Product).values(stock=5), text("UPDATE products SET stock = 6")], ids=["DML", "text"])
+def test_dml_leaves_other_tables_cached(cached: World, statement: Any) -> None:
     with cached.session() as session:
-        session.execute(update(Product).values(stock=5))
+        session.execute(statement)
         session.commit()
     assert cached.served(Tag, 1)
+
+
+@pytest.mark.parametrize("statement", ["ANALYZE", "UPDATE a_view SET stock = 6"])
+def test_text_that_cannot_be_told_empties_everything(cached: World, statement: str) -> None:
+    assert named.written_by_any_text(statement, "sqlite").unknown or named.written_by_any_text(statement, "sqlite").strangers
+    cached.in_the_database("CREATE VIEW a_view AS SELECT * FROM products")
+    cached.in_the_database("CREATE TRIGGER changes INSTEAD OF UPDATE ON a_view BEGIN UPDATE tags SET name = 'new'; END")
     with cached.session() as session:
-        session.execute(text("UPDATE products SET stock = 6"))
+        session.execute(text(statement))
         session.commit()
-    assert not cached.served(Tag, 1), "what text writes isn't known"
+    assert not cached.served(Tag, 1)
+    assert same_as_the_database(cached, Tag)
 
 
 def test_a_plain_core_insert_leaves_the_rows_cached_and_removes_an_absence(cached: World) -> None:
