@@ -21,27 +21,41 @@ _NO_EFFECT: Final[frozenset[str]] = frozenset()
 _TRANSACTIONAL: Final = frozenset({"innodb", "rocksdb", "ndb", "ndbcluster", "tokudb"})
 
 
-def changed_by_the_database(table: Table, columns: frozenset[str] | None) -> tuple[Table, ...]:
+def changed_by_the_database(table: Table, columns: frozenset[str] | None, *, other_rows: bool = False) -> tuple[Table, ...]:
     """Return the tables whose rows the database itself changes by ``ON DELETE`` and ``ON UPDATE`` rules, over any depth.
 
     Args:
         table: What is written.
         columns: Names of the columns that are set; ``None``: rows are deleted.
+        other_rows: Leave out those of which only the parts of the written rows' own instances are changed: a row of a subclass's table.
     """
     found: dict[Table, None] = {}
-    seen: set[tuple[Table, frozenset[str] | None]] = set()
-    waiting = [(table, columns)]
+    seen: set[tuple[Table, frozenset[str] | None, bool]] = set()
+    waiting = [(table, columns, other_rows)]
     children = tuple(dict.fromkeys((*table.metadata.tables.values(), *known_tables())))
     while waiting:
-        parent, changed = waiting.pop()
+        parent, changed, is_own = waiting.pop()
         for child in children:
             for key in child.foreign_keys:
                 then = _effect(key, parent, changed)
-                if then is not _NO_EFFECT and (child, then) not in seen:
+                if then is _NO_EFFECT:
+                    continue
+                edge = (child, then, is_own and _inherits(key))
+                if not edge[2]:
                     found[child] = None
-                    seen.add((child, then))
-                    waiting.append((child, then))
+                if edge not in seen:
+                    seen.add(edge)
+                    waiting.append(edge)
     return tuple(found)
+
+
+def _inherits(key: ForeignKey) -> bool:
+    """Whether a foreign key joins the rows of one instance: a subclass's table to that of its parent (joined inheritance)."""
+    child, parent = mapper_of_table(key.parent.table), mapper_of_table(key.column.table)
+    if child is None or parent is None or child is parent or root_of(child) is not root_of(parent):
+        return False
+    equal = child._equivalent_columns  # noqa: SLF001 - the mapper's own knowledge of joined tables, not to be guessed anew
+    return child.local_table.primary_key.contains_column(key.parent) and key.column in equal.get(key.parent, ())
 
 
 def _effect(key: ForeignKey, parent: Table, changed: frozenset[str] | None) -> frozenset[str] | None:

@@ -22,48 +22,39 @@ __all__ = ("Target", "targets_of")
 
 _Verb = Literal["insert", "update", "delete"]
 _DIALECTS: Final = {"sqlite": "sqlite", "postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "oracle": "oracle", "mssql": "tsql"}
-_LONGEST, _DEEPEST = 20_000, 30
-"""Characters of a text, and brackets and CASEs within each other, as parsers recurse; beyond these it isn't looked at."""
+_LONGEST, _DEEPEST = 20_000, 30  # characters of a text that is looked at, and brackets and CASEs within each other, as parsers recurse
 
 _COMMENT: Final = r"(?P<comment>--[^\n]*|/\*.*?\*/)"
-_MYSQL_COMMENT: Final = r"(?P<comment>--(?=\s|\Z)[^\n]*|\#[^\n]*|/\*.*?\*/)"
 _POSTGRES_STRINGS: Final = r"(?P<escaped>[eE]'(?:[^'\\]|''|\\.)*')|(?P<dollar>\$(?P<tag>(?:[A-Za-z_]\w*)?)\$.*?\$(?P=tag)\$)"
 _FORMAT: Final = r"%\(\w+\)[sdbt]|%[sdbt]"
-_MODULO: Final = r"%%|%(?![#0\- +]*[\d.*]*[A-Za-z(])"
-"""A percent sign that no driver takes for the beginning of a marker; ``%%`` reaches the database as one."""
+_MODULO: Final = r"%%|%(?![#0\- +]*[\d.*]*[A-Za-z(])"  # no driver takes these for the beginning of a marker
 _OPERATOR: Final = r"->>?|\|\|?|&&?|<<|>>|\+|-(?!-)|/(?!\*)|\^|~|!"
 _POSTGRES_OPERATOR: Final = r"#>>?|#-(?!-)|@[>?@]|<@|\?[|&]?|!?~\*|!~|<->|@|\#"
 _PARTS: Final = {  # comments and strings of its own, quoted names, markers, operators
     "sqlite": (_COMMENT, r'"[^"]+"|`[^`]+`|\[[^\]]+\]', r"\?\d*|[:@$]\w+(?![(:])", f"%|{_OPERATOR}"),
     "postgres": (f"{_COMMENT}|{_POSTGRES_STRINGS}", r'"[^"]+"', rf"{_FORMAT}|\$\d+|:\w+", f"{_MODULO}|{_POSTGRES_OPERATOR}|{_OPERATOR}"),
-    "mysql": (_MYSQL_COMMENT, r"`[^`]+`", rf"{_FORMAT}|\?|[:@]\w+", f"{_MODULO}|{_OPERATOR}"),
+    "mysql": (r"(?P<comment>--(?=\s|\Z)[^\n]*|\#[^\n]*|/\*.*?\*/)", r"`[^`]+`", rf"{_FORMAT}|\?|[:@]\w+", f"{_MODULO}|{_OPERATOR}"),
     "oracle": (_COMMENT, r'"[^"]+"', r":\w+", _OPERATOR),
     "tsql": (_COMMENT, r"\[[^\[\]]+\]", rf"{_FORMAT}|\?|[:@]\w+", f"{_MODULO}|{_OPERATOR}"),
 }
 _SCANNER: Final = r"""(?P<space>[ \t\r\n\f]+)|{0}|(?P<string>[bxnBXN]?'[^']*(?:''[^']*)*')|(?P<name>(?:{1})(?!["`\[\]'\w$]))
 |(?P<marker>(?:{2})(?![\w$]))|(?P<number>(?:0[xX][\da-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.$\#@]))
 |(?P<word>[A-Za-z_]\w*(?!['"`$\w]|&['"]))|(?P<mark>::|=>|[(),;\[\].]|\*(?!/))|(?P<equal>==?(?!>))
-|(?P<compare><=>|<>|!=|<=|>=|<(?!@|->|<)|>(?!>))|(?P<operator>{3})|(?P<unknown>.)"""
-_SCANNERS: Final = {
-    dialect: re.compile(_SCANNER.format(*parts).replace("\n", ""), re.DOTALL | re.ASCII) for dialect, parts in _PARTS.items()
-}
-_WRITTEN_AS: Final = {"marker": "1", "number": "1", "compare": "<", "equal": "=", "operator": "-"} | dict.fromkeys(
-    ("string", "escaped", "dollar"), "'~'"
-)  # "~" isn't taken for a table's name where a database allows a string for one
-
+|(?P<compare><=>|<>|!=|<=|>=|<(?!@|->|<)|>(?!>))|(?P<operator>{3})|(?P<unknown>.)""".replace("\n", "")
+_SCANNERS: Final = {name: re.compile(_SCANNER.format(*parts), re.DOTALL | re.ASCII) for name, parts in _PARTS.items()}
+_STRINGS: Final = ("string", "escaped", "dollar")  # written as one that isn't taken for a table's name, as SQLite does with strings
+_WRITTEN_AS: Final = {"marker": "1", "number": "1", "compare": "<", "equal": "=", "operator": "-"} | dict.fromkeys(_STRINGS, "'~'")
 _FORMATTED: Final = re.compile(r"%[#0\- +]*[\d.*]*[hlL]?[sradbtc(]")
 _FORMATTING: Final = {"postgres", "mysql", "tsql"}  # some of their drivers put the values into the text, between quotes too
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_ -]*[A-Za-z0-9_-])?")
 _MODIFIERS: Final = {"low_priority", "high_priority", "delayed", "ignore"}  # of MySQL; to sqlglot these are names of tables
 _ROOTS: Final = {"insert": "Insert", "update": "Update", "delete": "Delete", "merge": "Merge", "truncate": "TruncateTable"}
 _LEADS: Final = _ROOTS.keys() | {"select", "values", "table", "with"}
-_BEGINS_ANOTHER: Final = re.compile(
-    "alter|backup|begin|break|bulk|checkpoint|close|commit|continue|create|dbcc|deallocate|declare|deny|disable|drop|enable|exec(ute)?|go(to)?|"
-    "grant|if|kill|load|move|open|print|raiserror|re(adtext|ceive|configure|store|turn|vert|voke)|rollback|save|send|shutdown|throw|use|"
-    "waitfor|while|(update|write)text"
+_BEGINS_ANOTHER: Final = re.compile(  # statement in SQL Server, which needs no ";" between them
+    "alter|backup|begin|bulk|close|commit|create|dbcc|deallocate|declare|deny|disable|drop|enable|exec(ute)?|fetch|go(to)?|grant|if|kill|"
+    "load|open|re(adtext|ceive|configure|store|vert|voke)|rollback|save|send|shutdown|use|while|(update|write)text"
 )
-"""What begins another statement in SQL Server, which needs no ``;`` between them."""
-_FUNCTIONS: Final = re.compile(
+_FUNCTIONS: Final = re.compile(  # that write nothing, of those that sqlglot has no class for; any other may be the application's own
     "age|btrim|cardinality|changes|crc32|cur(date|rval)|current_setting|date_format|dateadd|datetime|digest|field|find_in_set|found_rows|"
     "from_unixtime|getdate|inet_aton|isnull|json_(agg|array|build_object|contains|each|group_array|insert|merge_patch|patch|quote|replace|"
     "tree|unquote|valid)|jsonb_(agg|array_elements(_text)?|build_object|insert|set|strip_nulls)|julianday|last(_insert_(id|rowid)|val)|"
@@ -71,15 +62,13 @@ _FUNCTIONS: Final = re.compile(
     "scope_identity|set_config|setval|setweight|sqlite_version|(clock|statement|transaction)_timestamp|strftime|sys_guid|sysdate(time)?|time|"
     "to_(date|jsonb?|timestamp|tsvector)|total(_changes)?|ts_rank|unix_timestamp|user|values|version|zeroblob"
 )
-"""Functions that write nothing, of those that sqlglot has no class for; any other may be the application's own, and write."""
-_NODES: Final = re.compile(
+_NODES: Final = re.compile(  # that a statement may be made of, beside expressions that aren't strange
     "Alias|Aliases|CTE|CharacterSet|ColumnDef|Cube|DataType|DataTypeParam|Delete|Distinct|Except|Fetch|Filter|From|Group|GroupingSets|Having|"
     "Identifier|Insert|Intersect|Interval|IntervalSpan|Join|Lateral|Limit|Lock|Merge|Offset|OnConflict|Order|Ordered|Returning|Rollup|Schema|"
     "Select|Star|Subquery|Table|TableAlias|TruncateTable|Tuple|Union|Update|Values|Var|When|Whens|Where|WindowSpec|With|WithinGroup"
 )
-"""The kinds of nodes that a statement may be made of, beside expressions that aren't strange."""
 _STRANGE: Final = re.compile("Adjacent|NestedJSONSelect|Parameter|PropertyEQ|SessionParameter")
-_ARGUMENTS: Final = {
+_ARGUMENTS: Final = {  # what may be said in a statement, and of a table that is written
     "Insert": {"with", "this", "expression", "conflict", "returning", "default"},
     "Update": {"with", "this", "expressions", "from", "where", "returning", "order", "limit"},
     "Delete": {"with", "tables", "this", "using", "where", "returning", "order", "limit"},
@@ -87,19 +76,16 @@ _ARGUMENTS: Final = {
     "TruncateTable": {"expressions", "identity", "option"},
     "Table": {"this", "db", "alias", "only", "indexed", "partition"},
 }
-"""What may be said in a statement, and of a table that is written."""
 _MERGES: Final[dict[str, tuple[_Verb, ...]]] = {"INSERT": ("insert",), "UPDATE": ("update",), "DELETE": ("delete",), "DO NOTHING": ()}
 _here: Final = threading.local()
 
 
 @dataclass(frozen=True)
 class Target:
-    """A table that a statement writes."""
+    """A table that a statement writes; its name is as it stands in the text, without quotes."""
 
     name: str
-    """The last part of its name, as it stands in the text, without quotes."""
     schema: str | None
-    """The part before it, if any."""
     verb: Literal["insert", "update", "delete"]
     columns: frozenset[str] | None
     """Of an UPDATE: the names of the columns that are set, in lower case; ``None`` where they aren't certain, and for other verbs."""
@@ -158,15 +144,12 @@ def _scanned(text: str, dialect: str) -> list[list[str]]:
 
 def _check_piece(kind: str, piece: str, dialect: str) -> None:
     """Refuse what the database, or the driver before it, may read in another way."""
-    if kind == "comment":  # some end a line at a carriage return, some nest, some take orders
-        _require("\r" not in piece.rstrip("\r") and "/*" not in piece[2:] and "set_var" not in piece.lower())
-    elif kind == "string":
-        _require("\\" not in piece or dialect not in {"postgres", "mysql"})
-    elif kind == "name":
-        _require(not any(character in "\"`[]'\\" or character < " " for character in piece[1:-1]))
-    if kind in {"comment", "string", "escaped", "dollar", "name"} and dialect in _FORMATTING:
-        _require(not _FORMATTED.search(piece.replace("%%", "")))
     _require(kind != "unknown" and "\0" not in piece)
+    # Comments: some end a line at a carriage return, some nest, some take orders.
+    _require(kind != "comment" or ("\r" not in piece.rstrip("\r") and "/*" not in piece[2:] and "set_var" not in piece.lower()))
+    _require(kind != "string" or "\\" not in piece or dialect not in {"postgres", "mysql"})
+    _require(kind != "name" or not any(character in "\"`[]'\\" or character < " " for character in piece[1:-1]))
+    _require(kind not in {"comment", "name", *_STRINGS} or dialect not in _FORMATTING or not _FORMATTED.search(piece.replace("%%", "")))
 
 
 def _simplified(pieces: list[str], dialect: str) -> tuple[list[str], bool]:
@@ -185,10 +168,8 @@ def _simplified(pieces: list[str], dialect: str) -> tuple[list[str], bool]:
                 replaces = replaces or words[at + 2] == "replace"
                 next(rest)
                 next(rest)
-            for word in words[at + 1 :]:
-                if dialect != "mysql" or word not in _MODIFIERS:
-                    break
-                next(rest)
+            while dialect == "mysql" and words[at + 1] in _MODIFIERS:
+                at = next(rest)  # noqa: PLW2901 - on to the next
     return found, replaces
 
 
@@ -255,15 +236,12 @@ def _check_account(words: list[str], nodes: list[Any], dialect: str) -> None:
     for node in nodes:
         kind = _kind(node)
         in_tree.update(verb for verb, root in _ROOTS.items() if root == kind)
-        in_tree["update"] += (kind == "Lock" and "update" in _said(node)) + (kind == "OnConflict" and _updates(node))
+        in_tree["update"] += kind == "Lock" and "update" in _said(node)
+        in_tree["update"] += kind == "OnConflict" and str(node.args.get("action")).upper() != "DO NOTHING"
         in_tree["delete"] += kind == "Var" and _kind(node.parent) == "When" and node.name.upper() == "DELETE"
         _require(kind != "Returning" or "into" not in _said(node))
     _require(+in_text == +in_tree and all(then != "into" or word in {"insert", "merge"} for word, then in pairs))
     _require(dialect != "tsql" or words.count("set") == in_tree["update"])
-
-
-def _updates(conflict: Any) -> bool:
-    return str(conflict.args.get("action")).upper() != "DO NOTHING"
 
 
 def _written_by(node: Any, dialect: str, *, replaces: bool) -> Iterator[Target]:
@@ -296,10 +274,9 @@ def _inserted(said: dict[str, Any], dialect: str, *, replaces: bool) -> Iterator
     # A column of the table's own name takes orders to a full-text index of SQLite.
     _require(dialect != "sqlite" or target.name.casefold() not in {column.name.casefold() for column in columns})
     yield target
-    if "conflict" in said and _updates(said["conflict"]):
+    if "conflict" in said and str(said["conflict"].args.get("action")).upper() != "DO NOTHING":
         yield _target(into, "update")
-    if replaces:
-        yield _target(into, "delete")
+    yield from [_target(into, "delete")] if replaces else []
 
 
 def _deleted(said: dict[str, Any], dialect: str) -> Iterator[Any]:
@@ -324,11 +301,8 @@ def _joined(tables: Iterable[Any]) -> Iterator[Any]:
 def _named(name: Any, scope: list[Any]) -> Any:
     """Return the table that is meant by a name, which may be an alias."""
     wanted = _target(name, "delete", joined=True)
-    if wanted.schema is None:
-        found = [table for table in scope if table.alias_or_name.casefold() == wanted.name.casefold()]
-    else:
-        found = [table for table in scope if not table.alias and (table.name, table.text("db")) == (wanted.name, wanted.schema)]
-    _require(len(found) == 1 and not name.alias)
+    found = [table for table in scope if table.alias_or_name.casefold() == wanted.name.casefold()]
+    _require(len(found) == 1 and not name.alias and wanted.schema is None)
     return found[0]
 
 

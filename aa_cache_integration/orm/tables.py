@@ -147,15 +147,15 @@ def _assignments(element: Any) -> tuple[dict[Any, Any], ...]:
     return element._values or {}, dict(getattr(element, "_ordered_values", None) or ())  # noqa: SLF001 - have no public reader
 
 
-def _caused(compiled: SQLCompiler, element: Any, targets: tuple[Table, ...]) -> tuple[Table, ...]:
-    """Return the tables that the database changes together with the targets."""
+def _caused(compiled: SQLCompiler, element: Any, targets: tuple[Table, ...], *, other_rows: bool = False) -> tuple[Table, ...]:
+    """Return the tables that the database changes together with the targets; see `changed_by_the_database`."""
     removes = element.is_delete or bool(element._prefixes) or any(map(replaces, targets))  # noqa: SLF001 - ``OR REPLACE`` is a prefix
     found: dict[Table, None] = {}
     for table in targets:
         if removes:
-            found.update(dict.fromkeys(changed_by_the_database(table, None)))
+            found.update(dict.fromkeys(changed_by_the_database(table, None, other_rows=other_rows)))
         if not element.is_delete:
-            found.update(dict.fromkeys(changed_by_the_database(table, _set_by(compiled, element))))
+            found.update(dict.fromkeys(changed_by_the_database(table, _set_by(compiled, element), other_rows=other_rows)))
     return tuple(found)
 
 
@@ -210,7 +210,8 @@ def _exact_form(compiled: SQLCompiler, element: Any, form: _Form) -> _Form:
     if rows is None:
         return form
     # A rule of the table on itself changes other rows of it than the one that is named.
-    return replace(form, rows=rows, exact_bulk=frozenset(table.fullname for table in _caused(compiled, element, (element.table,))))
+    others = _caused(compiled, element, (element.table,), other_rows=True)
+    return replace(form, rows=rows, exact_bulk=frozenset(table.fullname for table in others))
 
 
 def _exact(form: _Form, rows: Rows, context: ExecutionContext) -> Write:

@@ -6,8 +6,10 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import String, and_, bindparam, delete, insert, literal_column, or_, select, tuple_, type_coerce, update
+from sqlalchemy import ForeignKey, String, and_, bindparam, delete, insert, literal_column, or_, select, tuple_, type_coerce, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from aa_cache_integration.orm.cascades import changed_by_the_database
 from tests.orm.models import Engineer, Everything, Folder, Label, Line, Person, Product, Tag, Thing
 from tests.orm.world import World, begin_recipe, only_sync
 
@@ -61,7 +63,9 @@ NOT_EXACT: dict[str, Callable[[Any], Any]] = {
     ),
     "a literal of text": lambda s: s.execute(update(products).where(products.c.id == literal_column("1")).values(name="new")),
     "an expression of it": lambda s: s.execute(update(products).where(products.c.id + 0 == 1).values(name="new")),
-    "another table's column": lambda s: s.execute(update(products).where(Tag.__table__.c.id == 1, products.c.stock < Tag.__table__.c.id).values(name="new")),
+    "another table's column": lambda s: s.execute(
+        update(products).where(Tag.__table__.c.id == 1, products.c.stock < Tag.__table__.c.id).values(name="new")
+    ),
     "a string for a number": lambda s: s.execute(update(products).where(products.c.id == type_coerce("1", String)).values(name="new")),
     "a fraction": lambda s: s.execute(update(products).where(products.c.id == 1.0).values(name="new")),
     "a truth value": lambda s: s.connection().execute(
@@ -199,3 +203,34 @@ def test_a_table_that_is_made_later_is_followed_by_a_statement_that_was_looked_a
 def test_an_insert_by_dml_leaves_every_row(cached: World) -> None:
     write(cached, lambda session: session.execute(insert(products).values(id=8, name="x", stock=0)))
     assert all(cached.served(Product, ident) for ident in IDENTS)
+
+
+class Cascading(DeclarativeBase):
+    """Joined tables whose parts the database deletes together."""
+
+
+class Vehicle(Cascading):
+    __tablename__ = "vehicles"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    towed_by: Mapped[int | None] = mapped_column(ForeignKey("vehicles.id", ondelete="SET NULL"))
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "vehicle"}  # noqa: RUF012 - SQLAlchemy's form
+
+
+class Truck(Vehicle):
+    __tablename__ = "trucks"
+    id: Mapped[int] = mapped_column(ForeignKey("vehicles.id", ondelete="CASCADE"), primary_key=True)
+    load: Mapped[int]
+    __mapper_args__ = {"polymorphic_identity": "truck"}  # noqa: RUF012
+
+
+class Crate(Cascading):
+    __tablename__ = "crates"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    truck_id: Mapped[int] = mapped_column(ForeignKey("trucks.id", ondelete="CASCADE"))
+
+
+def test_the_parts_of_an_instance_that_the_database_deletes_with_it_are_its_own_rows() -> None:
+    assert set(changed_by_the_database(Vehicle.__table__, None)) == {Vehicle.__table__, Truck.__table__, Crate.__table__}
+    assert set(changed_by_the_database(Vehicle.__table__, None, other_rows=True)) == {Vehicle.__table__, Crate.__table__}
+    assert set(changed_by_the_database(Truck.__table__, None, other_rows=True)) == {Crate.__table__}
