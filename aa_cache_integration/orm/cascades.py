@@ -55,7 +55,7 @@ def _inherits(key: ForeignKey) -> bool:
     if child is None or parent is None or child is parent or root_of(child) is not root_of(parent):
         return False
     equal = child._equivalent_columns  # noqa: SLF001 - the mapper's own knowledge of joined tables, not to be guessed anew
-    return child.local_table.primary_key.contains_column(key.parent) and key.column in equal.get(key.parent, ())
+    return key.parent.primary_key and key.column in equal.get(key.parent, ())
 
 
 def _effect(key: ForeignKey, parent: Table, changed: frozenset[str] | None) -> frozenset[str] | None:

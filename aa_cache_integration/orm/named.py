@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Table
@@ -10,10 +11,10 @@ from sqlalchemy.orm import Mapper
 
 from aa_cache_integration.codecs.registered import known_tables
 from aa_cache_integration.exceptions import ModelError
-from aa_cache_integration.orm.cascades import changed_by_the_database, commits_at_once, only_adds
+from aa_cache_integration.orm.cascades import changed_by_the_database, commits_at_once, only_adds, replaces
 from aa_cache_integration.orm.changes import Write
 from aa_cache_integration.orm.sql import targets_of
-from aa_cache_integration.orm.text import NOTHING, SESSION_STATE, UNKNOWN, written_by_text
+from aa_cache_integration.orm.text import NOTHING, UNKNOWN, written_by_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,9 +57,8 @@ def written_by_any_text(statement: str, dialect: str) -> Write:
     targets = targets_of(statement, dialect) if write is UNKNOWN else None
     if targets is None:
         return write
-    if not targets:
-        return SESSION_STATE if "set_config" in statement.lower() else NOTHING
-    return _written_to(targets, dialect)
+    found = _written_to(targets, dialect) if targets else NOTHING
+    return replace(found, session_state="connection") if "set_config" in statement.lower() else found
 
 
 def _written_to(targets: Iterable[Target], dialect: str) -> Write:
@@ -73,7 +73,10 @@ def _written_to(targets: Iterable[Target], dialect: str) -> Write:
             written[table] = None
             if target.verb == "insert" and only_adds(table):
                 continue
-            caused = changed_by_the_database(table, None if target.verb == "delete" else _columns(table, target.columns))
+            removes = target.verb == "delete" or replaces(table)
+            caused = changed_by_the_database(table, None) if removes else ()
+            if target.verb != "delete":
+                caused = (*caused, *changed_by_the_database(table, _columns(table, target.columns)))
             written.update(dict.fromkeys(caused))
             bulk.update(dict.fromkeys((table, *caused)))
     names, bulk_names = (frozenset(table.fullname for table in tables) for tables in (written, bulk))

@@ -1,8 +1,6 @@
 """Which tables a statement of text writes, where that is certain (DESIGN 6).
 
-The text isn't handed to sqlglot as it stands: databases differ in how they read quotes, backslashes and comments, by version and by
-setting. Our own scanner takes it apart first, refuses what may be read in two ways, and keeps words, names and punctuation alone, with
-``1`` for values and ``-`` for operators. What sqlglot makes of that must account for every INSERT, UPDATE, DELETE, … in the text.
+sqlglot parses what our own scanner leaves of the text. What it makes of that must account for every INSERT, UPDATE, DELETE, … in it.
 """
 
 from __future__ import annotations
@@ -15,6 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from aa_cache_integration.orm.scanner import require, scanned, simplified
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -22,32 +22,9 @@ __all__ = ("Target", "targets_of")
 
 _Verb = Literal["insert", "update", "delete"]
 _DIALECTS: Final = {"sqlite": "sqlite", "postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "oracle": "oracle", "mssql": "tsql"}
-_LONGEST, _DEEPEST = 20_000, 30  # characters of a text that is looked at, and brackets and CASEs within each other, as parsers recurse
+_LONGEST: Final = 20_000  # characters of a text that is looked at
 
-_COMMENT: Final = r"(?P<comment>--[^\n]*|/\*.*?\*/)"
-_POSTGRES_STRINGS: Final = r"(?P<escaped>[eE]'(?:[^'\\]|''|\\.)*')|(?P<dollar>\$(?P<tag>(?:[A-Za-z_]\w*)?)\$.*?\$(?P=tag)\$)"
-_FORMAT: Final = r"%\(\w+\)[sdbt]|%[sdbt]"
-_MODULO: Final = r"%%|%(?![#0\- +]*[\d.*]*[A-Za-z(])"  # no driver takes these for the beginning of a marker
-_OPERATOR: Final = r"->>?|\|\|?|&&?|<<|>>|\+|-(?!-)|/(?!\*)|\^|~|!"
-_POSTGRES_OPERATOR: Final = r"#>>?|#-(?!-)|@[>?@]|<@|\?[|&]?|!?~\*|!~|<->|@|\#"
-_PARTS: Final = {  # comments and strings of its own, quoted names, markers, operators
-    "sqlite": (_COMMENT, r'"[^"]+"|`[^`]+`|\[[^\]]+\]', r"\?\d*|[:@$]\w+(?![(:])", f"%|{_OPERATOR}"),
-    "postgres": (f"{_COMMENT}|{_POSTGRES_STRINGS}", r'"[^"]+"', rf"{_FORMAT}|\$\d+|:\w+", f"{_MODULO}|{_POSTGRES_OPERATOR}|{_OPERATOR}"),
-    "mysql": (r"(?P<comment>--(?=\s|\Z)[^\n]*|\#[^\n]*|/\*.*?\*/)", r"`[^`]+`", rf"{_FORMAT}|\?|[:@]\w+", f"{_MODULO}|{_OPERATOR}"),
-    "oracle": (_COMMENT, r'"[^"]+"', r":\w+", _OPERATOR),
-    "tsql": (_COMMENT, r"\[[^\[\]]+\]", rf"{_FORMAT}|\?|[:@]\w+", f"{_MODULO}|{_OPERATOR}"),
-}
-_SCANNER: Final = r"""(?P<space>[ \t\r\n\f]+)|{0}|(?P<string>[bxnBXN]?'[^']*(?:''[^']*)*')|(?P<name>(?:{1})(?!["`\[\]'\w$]))
-|(?P<marker>(?:{2})(?![\w$]))|(?P<number>(?:0[xX][\da-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.$\#@]))
-|(?P<word>[A-Za-z_]\w*(?!['"`$\w]|&['"]))|(?P<mark>::|=>|[(),;\[\].]|\*(?!/))|(?P<equal>==?(?!>))
-|(?P<compare><=>|<>|!=|<=|>=|<(?!@|->|<)|>(?!>))|(?P<operator>{3})|(?P<unknown>.)""".replace("\n", "")
-_SCANNERS: Final = {name: re.compile(_SCANNER.format(*parts), re.DOTALL | re.ASCII) for name, parts in _PARTS.items()}
-_STRINGS: Final = ("string", "escaped", "dollar")  # written as one that isn't taken for a table's name, as SQLite does with strings
-_WRITTEN_AS: Final = {"marker": "1", "number": "1", "compare": "<", "equal": "=", "operator": "-"} | dict.fromkeys(_STRINGS, "'~'")
-_FORMATTED: Final = re.compile(r"%[#0\- +]*[\d.*]*[hlL]?[sradbtc(]")
-_FORMATTING: Final = {"postgres", "mysql", "tsql"}  # some of their drivers put the values into the text, between quotes too
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_ -]*[A-Za-z0-9_-])?")
-_MODIFIERS: Final = {"low_priority", "high_priority", "delayed", "ignore"}  # of MySQL; to sqlglot these are names of tables
 _ROOTS: Final = {"insert": "Insert", "update": "Update", "delete": "Delete", "merge": "Merge", "truncate": "TruncateTable"}
 _LEADS: Final = _ROOTS.keys() | {"select", "values", "table", "with"}
 _BEGINS_ANOTHER: Final = re.compile(  # statement in SQL Server, which needs no ";" between them
@@ -110,87 +87,30 @@ def targets_of(statement: str, dialect: str) -> tuple[Target, ...] | None:
 @lru_cache(maxsize=1000)
 def _told(text: str, dialect: str) -> tuple[Target, ...] | None:
     try:
-        statements = _scanned(text, dialect)
+        statements = scanned(text, dialect)
         return tuple(dict.fromkeys(target for tokens in statements for target in _written(tokens, dialect, alone=len(statements) == 1)))
     except Exception:  # noqa: BLE001 - sqlglot isn't installed, or raises whatever it likes: not told
         return None
 
 
-def _require(certain: object) -> None:
-    if not certain:
-        raise ValueError("what is written can't be told")
-
-
-def _scanned(text: str, dialect: str) -> list[list[str]]:
-    """Return the tokens of each statement of a text, as sqlglot shall see them."""
-    _require(dialect != "mysql" or ("/*!" not in text and "/*M!" not in text))  # comments that are run
-    statements: list[list[str]] = [[]]
-    depth = 0
-    for match in _SCANNERS[dialect].finditer(text):
-        kind, piece = match.lastgroup or "", match[0]
-        _check_piece(kind, piece, dialect)
-        if kind in {"space", "comment"}:
-            continue
-        depth += (piece in {"(", "["} or piece.lower() == "case") - (piece in {")", "]"} or piece.lower() == "end")
-        _require(depth <= _DEEPEST)
-        quote = "`" if dialect == "mysql" else '"'
-        piece = f"{quote}{piece[1:-1]}{quote}" if kind == "name" else _WRITTEN_AS.get(kind, piece)
-        if piece == ";":
-            statements.append([])
-        elif not (piece.lower() in {"-", "not"} and statements[-1][-1:] == [piece]):  # parsers recurse in these
-            statements[-1].append(piece)
-    return [pieces for pieces in statements if pieces]
-
-
-def _check_piece(kind: str, piece: str, dialect: str) -> None:
-    """Refuse what the database, or the driver before it, may read in another way."""
-    _require(kind != "unknown" and "\0" not in piece)
-    # Comments: some end a line at a carriage return, some nest, some take orders.
-    _require(kind != "comment" or ("\r" not in piece.rstrip("\r") and "/*" not in piece[2:] and "set_var" not in piece.lower()))
-    _require(kind != "string" or "\\" not in piece or dialect not in {"postgres", "mysql"})
-    _require(kind != "name" or not any(character in "\"`[]'\\" or character < " " for character in piece[1:-1]))
-    _require(kind not in {"comment", "name", *_STRINGS} or dialect not in _FORMATTING or not _FORMATTED.search(piece.replace("%%", "")))
-
-
-def _simplified(pieces: list[str], dialect: str) -> tuple[list[str], bool]:
-    """Take out of a statement what sqlglot can't read or misreads; return also whether it replaces rows."""
-    found: list[str] = []
-    replaces = False
-    words = [*(piece.lower() for piece in pieces), "", "", ""]
-    rest = iter(range(len(pieces)))
-    for at in rest:
-        takes_place = words[at] == "replace" and words[at + 1] != "(" and dialect in {"sqlite", "mysql"}
-        found.append("insert" if takes_place else pieces[at])
-        replaces = replaces or takes_place
-        if takes_place or words[at] in {"insert", "update", "delete"}:
-            if dialect == "sqlite" and words[at + 1] == "or":
-                _require(words[at + 2] in {"abort", "fail", "ignore", "replace"})  # ROLLBACK ends the transaction
-                replaces = replaces or words[at + 2] == "replace"
-                next(rest)
-                next(rest)
-            while dialect == "mysql" and words[at + 1] in _MODIFIERS:
-                at = next(rest)  # noqa: PLW2901 - on to the next
-    return found, replaces
-
-
 def _written(pieces: list[str], dialect: str, *, alone: bool) -> Iterator[Target]:
     """Yield what one statement writes."""
-    pieces, replaces = _simplified(pieces, dialect)
+    pieces, replaces = simplified(pieces, dialect)
     words = [piece.lower() for piece in pieces]
     lead = next((word for word in words if word != "("), "")
-    _require(lead in _LEADS and not (dialect == "tsql" and any(map(_BEGINS_ANOTHER.fullmatch, words))))
+    require(lead in _LEADS and not (dialect == "tsql" and any(map(_BEGINS_ANOTHER.fullmatch, words))))
     # MySQL's and Oracle's TRUNCATE commits, and what commits is told by the word that a text begins with.
-    _require(lead != "truncate" or dialect not in {"mysql", "oracle"} or alone)
+    require(lead != "truncate" or dialect not in {"mysql", "oracle"} or alone)
     tree = _parsed(" ".join(pieces), dialect)
     nodes = list(tree.walk())
-    _require(all(map(_is_understood, nodes)) and _kind(tree) == _ROOTS.get(lead, _kind(tree)))
+    require(all(map(_is_understood, nodes)) and _kind(tree) == _ROOTS.get(lead, _kind(tree)))
     _check_account(words, nodes, dialect)
     ctes = {node.alias.casefold() for node in nodes if _kind(node) == "CTE"}
     for node in nodes:
         if _kind(node) in _ROOTS.values() and _kind(node.parent) != "When":
-            _require(node is tree or (_kind(node.parent) == "CTE" and node.arg_key == "this"))
+            require(node is tree or (_kind(node.parent) == "CTE" and node.arg_key == "this"))
             for target in _written_by(node, dialect, replaces=replaces):
-                _require(target.schema is not None or target.name.casefold() not in ctes)
+                require(target.schema is not None or target.name.casefold() not in ctes)
                 yield target
 
 
@@ -239,20 +159,20 @@ def _check_account(words: list[str], nodes: list[Any], dialect: str) -> None:
         in_tree["update"] += kind == "Lock" and "update" in _said(node)
         in_tree["update"] += kind == "OnConflict" and str(node.args.get("action")).upper() != "DO NOTHING"
         in_tree["delete"] += kind == "Var" and _kind(node.parent) == "When" and node.name.upper() == "DELETE"
-        _require(kind != "Returning" or "into" not in _said(node))
-    _require(+in_text == +in_tree and all(then != "into" or word in {"insert", "merge"} for word, then in pairs))
-    _require(dialect != "tsql" or words.count("set") == in_tree["update"])
+        require(kind != "Returning" or "into" not in _said(node))
+    require(+in_text == +in_tree and all(then != "into" or word in {"insert", "merge"} for word, then in pairs))
+    require(dialect != "tsql" or words.count("set") == in_tree["update"])
 
 
 def _written_by(node: Any, dialect: str, *, replaces: bool) -> Iterator[Target]:
     """Yield what one INSERT, UPDATE, DELETE, MERGE or TRUNCATE writes."""
     kind, said = _kind(node), _said(node)
-    _require(said.keys() <= _ARGUMENTS[kind])
+    require(said.keys() <= _ARGUMENTS[kind])
     if kind == "Insert":
         yield from _inserted(said, dialect, replaces=replaces)
     elif kind == "Update":
         columns = _columns_set(said["expressions"], dialect)
-        _require("from" not in said or dialect in {"sqlite", "postgres"})  # SQL Server's tells what an alias in the target's place means
+        require("from" not in said or dialect in {"sqlite", "postgres"})  # SQL Server's tells what an alias in the target's place means
         for table in [said["this"]] if dialect != "mysql" else _joined([said["this"]]):
             if table is said["this"] or _kind(table) != "Subquery":  # all that are joined: only the metadata tells whose a column is
                 yield _target(table, "update", columns, joined=dialect == "mysql")
@@ -263,16 +183,16 @@ def _written_by(node: Any, dialect: str, *, replaces: bool) -> Iterator[Target]:
         for then in (when.args["then"] for when in said["whens"].expressions):
             yield from (_target(said["this"], verb) for verb in _MERGES[(str(then) if _kind(then) == "Var" else _kind(then)).upper()])
     else:
-        _require(str(said.get("option", "RESTRICT")).upper() == "RESTRICT")
+        require(str(said.get("option", "RESTRICT")).upper() == "RESTRICT")
         yield from (_target(table, "delete") for table in said["expressions"])
 
 
 def _inserted(said: dict[str, Any], dialect: str, *, replaces: bool) -> Iterator[Target]:
     into, columns = (said["this"].this, said["this"].expressions) if _kind(said["this"]) == "Schema" else (said["this"], [])
     target = _target(into, "insert")
-    _require(all(_kind(column) == "Identifier" for column in columns))  # else these are the arguments of a function
+    require(all(_kind(column) == "Identifier" for column in columns))  # else these are the arguments of a function
     # A column of the table's own name takes orders to a full-text index of SQLite.
-    _require(dialect != "sqlite" or target.name.casefold() not in {column.name.casefold() for column in columns})
+    require(dialect != "sqlite" or target.name.casefold() not in {column.name.casefold() for column in columns})
     yield target
     if "conflict" in said and str(said["conflict"].args.get("action")).upper() != "DO NOTHING":
         yield _target(into, "update")
@@ -286,14 +206,14 @@ def _deleted(said: dict[str, Any], dialect: str) -> Iterator[Any]:
         scope = list(_joined([said["this"]] if named else said["using"]))
         yield from (_named(table, scope) for table in named or _joined([said["this"]]))
     else:
-        _require(len(named) == ("this" not in said))  # Oracle's and SQL Server's may go without FROM
+        require(len(named) == ("this" not in said))  # Oracle's and SQL Server's may go without FROM
         yield named[0] if named else said["this"]
 
 
 def _joined(tables: Iterable[Any]) -> Iterator[Any]:
     """Yield the tables and subqueries that are joined."""
     for table in tables:
-        _require(_kind(table) == "Table" or (_kind(table) == "Subquery" and _kind(table.this) in {"Select", "Union"}))
+        require(_kind(table) == "Table" or (_kind(table) == "Subquery" and _kind(table.this) in {"Select", "Union"}))
         yield table
         yield from _joined(join.this for join in table.args.get("joins") or ())
 
@@ -302,7 +222,7 @@ def _named(name: Any, scope: list[Any]) -> Any:
     """Return the table that is meant by a name, which may be an alias."""
     wanted = _target(name, "delete", joined=True)
     found = [table for table in scope if table.alias_or_name.casefold() == wanted.name.casefold()]
-    _require(len(found) == 1 and not name.alias and wanted.schema is None)
+    require(len(found) == 1 and not name.alias and wanted.schema is None)
     return found[0]
 
 
@@ -310,9 +230,9 @@ def _target(table: Any, verb: _Verb, columns: frozenset[str] | None = None, *, j
     """Return a table as a target, if it is nothing but a table."""
     said = _said(table)
     parts = [said[part] for part in ("this", "db") if part in said]
-    _require(_kind(table) == "Table" and said.keys() <= _ARGUMENTS["Table"] | ({"joins"} if joined else set()))
-    _require(all(_kind(part) == "Identifier" and "temporary" not in _said(part) and _PLAIN.fullmatch(part.name) for part in parts))
-    _require("alias" not in said or "columns" not in _said(said["alias"]))  # else these are the arguments of a function
+    require(_kind(table) == "Table" and said.keys() <= _ARGUMENTS["Table"] | ({"joins"} if joined else set()))
+    require(all(_kind(part) == "Identifier" and "temporary" not in _said(part) and _PLAIN.fullmatch(part.name) for part in parts))
+    require("alias" not in said or "columns" not in _said(said["alias"]))  # else these are the arguments of a function
     return Target(parts[0].name, parts[1].name if len(parts) > 1 else None, verb, columns)
 
 
