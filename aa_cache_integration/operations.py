@@ -120,17 +120,16 @@ class Operations:
         unique = list(dict.fromkeys(plans))
         requests = [self.entity_request(plan, model_class) for plan in unique]
         outcomes = await self._lookups.look(requests, model_class, bind_group, op)
-        answers = dict(zip(unique, outcomes, strict=True))
-        found = [self._answer(plan, answers[plan], None) for plan in plans]
-        return self._own_instances(plans, found, model_class)
-
-    def _own_instances(self, plans: Sequence[Plan], found: list[Any], model_class: type[Any]) -> list[Any]:
-        """Give an identity that was asked for twice an instance each."""
-        seen: set[str] = set()
-        for index, plan in enumerate(plans):
-            if plan.cell in seen and found[index] is not None:
-                found[index] = self.decode_row(self.encode_row(found[index]), model_class)
-            seen.add(plan.cell)
+        answers = {request.plan: (request, outcome) for request, outcome in zip(requests, outcomes, strict=True)}
+        found: list[Any] = []
+        seen: set[Plan] = set()
+        for plan in plans:
+            request, outcome = answers[plan]
+            if plan in seen and isinstance(outcome, Hit):
+                found.append(request.another(outcome))
+            else:
+                found.append(self._answer(plan, outcome, None))
+            seen.add(plan)
         return found
 
     async def set_entities(self, model_name: str, entities: Sequence[tuple[Any, Any]], bind_group: str | None, op: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aa_cache_integration.core import envelope
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,6 +40,11 @@ class Request:
     """Turns the value into what the caller gets; raises `SerializationError` for a payload that isn't usable."""
     max_age: float | None = None
     """Seconds; an older value counts as expired. ``None``: its own time to live decides."""
+
+    def another(self, hit: Hit) -> Any:
+        """Return a hit's value once more, as an instance of its own for another who asked for the same."""
+        parsed = envelope.parse_value(hit.raw)
+        return None if parsed is None else self.decode(parsed[0])
 
 
 @dataclass(frozen=True, slots=True)

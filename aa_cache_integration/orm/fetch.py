@@ -118,7 +118,7 @@ class _Fetch:
         found_there = await self._operations.protocol.read(list(requests.values()), _OP, snapshot=way.snapshot)
         outcomes = dict(zip(requests, found_there, strict=True))
         payloads = await self._fill_misses(unique, requests, outcomes)
-        return self._answers(idents, outcomes, payloads)
+        return self._answers(idents, requests, outcomes, payloads)
 
     def _tables(self) -> tuple[str, ...]:
         return self._operations.planner.depends_on((*self._codec.tables, *self._codec.read_tables))
@@ -256,6 +256,7 @@ class _Fetch:
     def _answers(
         self,
         idents: Sequence[tuple[str, ...]],
+        requests: Mapping[tuple[str, ...], Request],
         outcomes: Mapping[tuple[str, ...], Hit | Miss | Bypass],
         payloads: Mapping[tuple[str, ...], bytes | None],
     ) -> list[Any]:
@@ -265,10 +266,8 @@ class _Fetch:
             outcome = outcomes[ident]
             if ident in payloads:
                 answers.append(self._instance(payloads[ident]))
-            elif isinstance(outcome, Hit) and ident not in used:
-                answers.append(outcome.value)
-            elif isinstance(outcome, Hit) and outcome.value is not None:
-                answers.append(self._operations.decode_row(self._operations.encode_row(outcome.value), self._model_class))
+            elif isinstance(outcome, Hit):
+                answers.append(requests[ident].another(outcome) if ident in used else outcome.value)
             else:
                 answers.append(None)
             used.add(ident)
