@@ -132,6 +132,7 @@ class Pause:
         self._make = covers
         self._covers: tuple[Cover, ...] | None = None
         self._over = threading.Event()
+        self._process = os.getpid()
 
     def __enter__(self) -> Self:
         """Put the intents, and keep them alive."""
@@ -190,8 +191,10 @@ class Pause:
                     _tell(cover, events.DEGRADED, f"a pause's intent couldn't be put anew: {type(error).__name__}: {error}")
 
     def _end(self) -> list[tuple[Cover, Announcement]]:
-        """End; return what must be settled now."""
+        """End; return what must be settled now. A child that leaves the block of its parent ends nothing, for that goes on."""
         global _active  # noqa: PLW0603
+        if self._process != os.getpid():
+            return []
         self._over.set()
         covers = self._covers or ()
         due = [(cover, announcement) for cover in covers if (announcement := cover.end()) is not None]

@@ -226,6 +226,17 @@ def test_where_the_store_cannot_be_reached_commits_go_by_themselves_or_nothing_i
     assert cached.read(Product, 1).name == "new"
 
 
+def test_a_child_process_that_leaves_the_block_ends_nothing(cached: World) -> None:
+    with paused(cached) as pause:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pauses.os, "getpid", lambda: -1)
+            assert pause._end() == []
+        assert cached.intents() == NAMESPACE
+        with steps(cached) as taken:
+            rename(cached, 1, "new")
+        assert taken == []
+
+
 def test_with_eventual_consistency_a_pause_is_one_all_the_same(cached: World) -> None:
     cached.manager = cached.cache(consistency="eventual")
     cached.read(Product, 1)
