@@ -68,6 +68,7 @@ class Layout:
         self.keys = tuple(cell.key for cell in cells)
         self.identity_keys = tuple(identity)
         self.positions = tuple(cell.position for cell in cells)
+        self.identity_indexes = tuple(self.keys.index(key) for key in identity)
         lines = [mapper.class_.__module__, mapper.class_.__qualname__, repr(mapper.polymorphic_identity), dialect_name]
         lines += [cell.describe() for cell in cells]
         self.digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=8).digest()

@@ -163,6 +163,9 @@ class EntityCodec:
         """
         layout = self._layout_of_row(row)
         stored = [row[position] for position in layout.positions]
+        for index, (position, _) in zip(layout.identity_indexes, self._identity, strict=True):
+            if stored[index] is None:  # of a subclass whose own table has no row for it
+                stored[index] = row[position]
         fast = layout.write_fast(stored)
         if fast is not None:
             return self._seal(_FAST, layout, fast)

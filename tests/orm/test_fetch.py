@@ -532,3 +532,8 @@ def test_an_instance_of_which_the_database_has_half_is_given_to_each_who_asks(wo
             first, second = world.fetch_all(session, Person, [1, 1])
             assert first is not second
             assert first.name == second.name == "half"
+            assert first.id == second.id == session.get_one(Person, 1).id == 1
+            session.expunge_all()
+            session.add(first)
+            assert session.get(Person, 1) is first
+            session.expunge_all()
