@@ -173,6 +173,7 @@ class Pause:
         if self._covers is not None:
             raise RuntimeError("this pause was used already: call caches.paused() for each")
         covers = self._covers = tuple(self._make())
+        self._process = os.getpid()
         with _lock:
             _active = (*_active, *covers)
         return covers

@@ -59,19 +59,25 @@ class Planner:
             found = self._models[table] = declared.get(table) or next(globs, _UNDECLARED)
         return found
 
-    def also_changed(self, tables: Iterable[str]) -> set[str]:
-        """Return the tables and all that the database is declared to change with them, over any depth.
+    def caused(self, tables: Iterable[str]) -> set[str]:
+        """Return the tables that the database is declared to change by itself when these are written, over any depth; of these perhaps too.
 
         What is written to a view is written to what it reads.
         """
-        found = set(tables)
-        waiting = list(found)
+        found: set[str] = set()
+        waiting = list(dict.fromkeys(tables))
+        seen = set(waiting)
         while waiting:
             model = self.model(waiting.pop())
-            caused = {*model.also_changes, *model.depends_on} - found
-            found |= caused
-            waiting.extend(caused)
+            found.update(model.also_changes, model.depends_on)
+            waiting.extend(found - seen)
+            seen |= found
         return found
+
+    def also_changed(self, tables: Iterable[str]) -> set[str]:
+        """Return the tables and all that the database is declared to change with them, over any depth."""
+        tables = set(tables)
+        return tables | self.caused(tables)
 
     def depends_on(self, tables: Iterable[str]) -> tuple[str, ...]:
         """Return the tables and, for those that are views, all that they are declared to read, over any depth."""

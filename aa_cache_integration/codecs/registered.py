@@ -5,6 +5,8 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Table
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import mapperlib
 from sqlalchemy.sql.expression import TableClause
 
@@ -13,10 +15,20 @@ from aa_cache_integration.codecs.family import root_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Table
+    from sqlalchemy import ForeignKey
     from sqlalchemy.orm import Mapper
 
-__all__ = ("class_name", "find_class", "find_mapper", "known_tables", "mapper_of_table", "mappers_with", "remember")
+__all__ = (
+    "are_one",
+    "class_name",
+    "find_class",
+    "find_mapper",
+    "known_tables",
+    "mapper_of_table",
+    "only_mapper_of",
+    "remember",
+    "target_of",
+)
 
 _by_table: weakref.WeakValueDictionary[str, Mapper[Any]] = weakref.WeakValueDictionary()
 _by_name: weakref.WeakValueDictionary[str, type[Any]] = weakref.WeakValueDictionary()
@@ -60,20 +72,56 @@ def mapper_of_table(table: Any) -> Mapper[Any] | None:
     return min(tops, key=lambda mapper: class_name(mapper.class_)) if tops else None
 
 
-def mappers_with(table: Any) -> tuple[Mapper[Any], ...]:
-    """Return every mapper whose instances have values from this very table."""
-    return tuple(mapper for mapper in _mappers() if table in mapper.tables and _is_mapped(mapper))
+def known_tables() -> tuple[Table, ...]:
+    """Return every table of the metadata in which a class is mapped, and of those to which their foreign keys lead."""
+    waiting = [table.metadata for mapper in _mappers() for table in mapper.tables if isinstance(table, Table)]
+    seen: dict[int, tuple[Table, ...]] = {}
+    while waiting:
+        metadata = waiting.pop()
+        if id(metadata) in seen:
+            continue
+        tables = seen[id(metadata)] = tuple(metadata.tables.values())
+        waiting.extend(target.metadata for table in tables for key in table.foreign_keys if (target := target_of(key)) is not None)
+    return tuple(table for tables in seen.values() for table in tables)
 
 
-def known_tables() -> Iterator[Table]:
-    """Yield every table of the metadata in which a class is mapped; those that no class is mapped to among them."""
-    seen: set[int] = set()
-    for mapper in _mappers():
-        for table in mapper.tables:
-            metadata = getattr(table, "metadata", None)
-            if metadata is not None and id(metadata) not in seen:
-                seen.add(id(metadata))
-                yield from tuple(metadata.tables.values())
+def target_of(key: ForeignKey) -> Table | None:
+    """Return the table to which a foreign key leads; ``None``: no metadata has it."""
+    try:
+        return key.column.table
+    except SQLAlchemyError:
+        return None
+
+
+def are_one(table: Table, other: Table) -> bool:
+    """Whether two tables may be one in the database: of one name, however it is capitalised, and of one schema, or one has none.
+
+    What a name without a schema means is for the connection to say (the default schema, a search path).
+    """
+    if table is other:
+        return True
+    schemas = {(one.schema or "").casefold() for one in (table, other)}
+    return table.name.casefold() == other.name.casefold() and (len(schemas) == 1 or "" in schemas)
+
+
+def only_mapper_of(table: Table) -> Mapper[Any] | None:
+    """Return the topmost mapper of a table; ``None`` also where its rows have several cells, of which one mapper knows its own."""
+    mapper = mapper_of_table(table)
+    if mapper is None:
+        return None
+    root = root_of(mapper)
+    others = (root_of(other) for other in _mappers() if _is_mapped(other) and any(are_one(table, one) for one in _tables_of(other)))
+    return mapper if all(other is root or _has_same_cells(root, other) for other in others) else None
+
+
+def _tables_of(mapper: Mapper[Any]) -> Iterator[Table]:
+    return (table for table in mapper.tables if isinstance(table, Table))
+
+
+def _has_same_cells(root: Mapper[Any], other: Mapper[Any]) -> bool:
+    """Whether the rows of two unrelated classes have the same cells: they are of a table of the same name and have the same key."""
+    names = [getattr(one.local_table, "fullname", None) for one in (root, other)]
+    return root.local_table is not other.local_table and names[0] == names[1] and _key_shape(root) == _key_shape(other)
 
 
 def _key_shape(mapper: Mapper[Any]) -> tuple[tuple[str, str], ...]:

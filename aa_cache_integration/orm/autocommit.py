@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from aa_cache_integration.orm.text import leading_word, stripped
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from aa_cache_integration.orm.changes import Ledger, Write
 
-__all__ = ("commits_alone", "commits_with_it", "ends_transaction", "in_transaction", "leading_word")
+__all__ = ("commits_alone", "commits_with_it", "ends_transaction", "in_transaction")
 
-_LEADING = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([a-zA-Z]+)", re.DOTALL)
-_BEGUN_BY_THE_DRIVER = frozenset({"insert", "update", "delete", "replace"})
-"""Before these Python's sqlite3 begins a transaction in its legacy mode; anything else runs without one, and is committed at once."""
-_KEEPS_TRANSACTIONS = frozenset({"sqlite", "postgresql", "mssql"})
+_BEFORE_A_WORD: Final = r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)*" if sys.version_info >= (3, 11) else r"\s*"
+_BEGUN_BY_THE_DRIVER: Final = re.compile(rf"{_BEFORE_A_WORD}(?:insert|update|delete|replace)", re.DOTALL | re.IGNORECASE)
+"""Before these Python's sqlite3 begins a transaction in its legacy mode; anything else runs without one, and is committed at once.
+
+Until Python 3.11 a comment before the word keeps the driver from seeing it.
+"""
+_KEEPS_TRANSACTIONS: Final = frozenset({"sqlite", "postgresql", "mssql"})
 """Dialects in which no statement but COMMIT commits what the transaction has written; of others that isn't known."""
-_COMMITS_NOTHING = frozenset(
+_COMMITS_NOTHING: Final = frozenset(
     {
         *("insert", "update", "delete", "replace", "merge", "with", "load", "select", "values", "table", "show", "explain", "describe"),
-        *("desc", "do", "handler", "use", "savepoint", "release", "rollback", "xa", "pragma"),
+        *("desc", "do", "handler", "use", "set", "savepoint", "release", "rollback", "xa", "pragma"),
     }
 )
 """What the other statements begin with: anything else, as CREATE, TRUNCATE, LOCK, CALL, may commit what was written before it."""
-
-
-def leading_word(statement: str) -> str:
-    """Return the word that a statement begins with, in lower case."""
-    match = _LEADING.match(statement)
-    return match.group(1).lower() if match else ""
+_COMMITS_ALL_THE_SAME: Final = re.compile(r"set\s+(?:password|default\s+role)\b|load\s+index\b", re.IGNORECASE)
 
 
 def in_transaction(conn: Connection) -> bool:
@@ -52,7 +53,7 @@ def commits_alone(conn: Connection, statement: str) -> bool:
     driver: Any = conn.connection.driver_connection
     if getattr(driver, "isolation_level", None) is None or getattr(driver, "autocommit", None) is True:
         return True
-    return leading_word(statement) not in _BEGUN_BY_THE_DRIVER
+    return _BEGUN_BY_THE_DRIVER.match(statement) is None
 
 
 def _driver_commits(conn: Connection) -> bool:
@@ -72,35 +73,26 @@ def commits_with_it(conn: Connection, statement: str, write: Write) -> bool:
         statement: Its text.
         write: What it writes.
     """
+    if write.at_once or write.controls:
+        return True
     if conn.dialect.name in _KEEPS_TRANSACTIONS:
         return False
-    word = leading_word(statement)
-    if word == "set":
-        return "autocommit" in statement.lower()
-    return write.at_once or word not in _COMMITS_NOTHING
+    word = leading_word(statement, conn.dialect.name)
+    return word not in _COMMITS_NOTHING or _COMMITS_ALL_THE_SAME.match(stripped(statement, conn.dialect.name)) is not None
 
 
-def ends_transaction(conn: Connection, ledger: Ledger, word: str, statement: str) -> bool:
-    """Whether a statement that controls a transaction commits what was written so far.
+def ends_transaction(conn: Connection, ledger: Ledger, word: str) -> bool:
+    """Whether a statement that controls a transaction surely commits what was written so far.
 
     A SAVEPOINT outside a transaction begins one in SQLite, and the RELEASE of that savepoint commits it: Python's sqlite3 begins none of
-    its own before a SAVEPOINT, so this is what `Session.begin_nested()` meets when nothing was written before.
+    its own before a SAVEPOINT, so this is what `Session.begin_nested()` meets when nothing was written before. Which one a RELEASE means
+    isn't told by its name, for SQLite compares names in its own way; so it may be any.
 
     Args:
         conn: The connection that runs it.
-        ledger: Of the connection; remembers which savepoint began the transaction.
+        ledger: Of the connection; remembers whether a savepoint began the transaction.
         word: What the statement begins with: ``commit``, ``savepoint``, ``release``.
-        statement: Its text.
     """
-    if word == "commit":
-        return True
-    if conn.dialect.name != "sqlite":
-        return False
-    name = statement.strip(" \t\n;").rpartition(" ")[2].strip('"')
-    if word == "savepoint":
-        if not in_transaction(conn):
-            ledger.opened_by = name
-        elif ledger.opened_by == name:
-            ledger.opened_by = ""  # of a transaction that has ended, or hidden by this one
-        return False
-    return bool(name) and name == ledger.opened_by
+    if word == "savepoint" and conn.dialect.name == "sqlite" and not in_transaction(conn):
+        ledger.opened_by_savepoint = True
+    return word == "commit"

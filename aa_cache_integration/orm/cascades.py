@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from aa_cache_integration.codecs.family import root_of
-from aa_cache_integration.codecs.registered import known_tables, mapper_of_table
+from aa_cache_integration.codecs.registered import are_one, known_tables, mapper_of_table, only_mapper_of, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import ForeignKey, Table
 
-__all__ = ("changed_by_the_database", "commits_at_once", "only_adds", "replaces")
+__all__ = ("changed_by_the_database", "commits_at_once", "namesakes", "only_adds", "replaces")
 
 _FOLLOWED: Final = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 _NO_EFFECT: Final[frozenset[str]] = frozenset()
@@ -35,6 +33,7 @@ def changed_by_the_database(table: Table, columns: frozenset[str] | None, *, oth
     children = tuple(dict.fromkeys((*table.metadata.tables.values(), *known_tables())))
     while waiting:
         parent, changed, is_own = waiting.pop()
+        changed = None if changed is None else changed | _computed(parent)
         for child in children:
             for key in child.foreign_keys:
                 then = _effect(key, parent, changed)
@@ -49,9 +48,15 @@ def changed_by_the_database(table: Table, columns: frozenset[str] | None, *, oth
     return tuple(found)
 
 
+def _computed(table: Table) -> frozenset[str]:
+    """Return the names of the columns that change with others: the database computes them, or an UPDATE sets them anew each time."""
+    columns = (column for column in table.columns if column.computed is not None or column.onupdate is not None or column.server_onupdate)
+    return frozenset(name for column in columns for name in (column.key, column.name))
+
+
 def _inherits(key: ForeignKey) -> bool:
     """Whether a foreign key joins the rows of one instance: a subclass's table to that of its parent (joined inheritance)."""
-    child, parent = mapper_of_table(key.parent.table), mapper_of_table(key.column.table)
+    child, parent = only_mapper_of(key.parent.table), mapper_of_table(key.column.table)
     if child is None or parent is None or child is parent or root_of(child) is not root_of(parent):
         return False
     equal = child._equivalent_columns  # noqa: SLF001 - the mapper's own knowledge of joined tables, not to be guessed anew
@@ -60,22 +65,31 @@ def _inherits(key: ForeignKey) -> bool:
 
 def _effect(key: ForeignKey, parent: Table, changed: frozenset[str] | None) -> frozenset[str] | None:
     """Return which columns of the referring rows the database sets; ``None``: it deletes them."""
-    try:
-        target = key.column
-    except SQLAlchemyError:  # a foreign key whose target isn't in the metadata leads to no table that we know
-        return _NO_EFFECT
-    if target.table is not parent or (changed is not None and not changed & {target.key, target.name}):
+    target = target_of(key)
+    if target is None or not are_one(target, parent) or (changed is not None and not changed & {key.column.key, key.column.name}):
         return _NO_EFFECT
     rule = ((key.ondelete if changed is None else key.onupdate) or "").upper()
     if rule.split("(")[0].strip() not in _FOLLOWED:
         return _NO_EFFECT
-    return None if changed is None and rule == "CASCADE" else frozenset((key.parent.key, key.parent.name))
+    if changed is None and rule == "CASCADE":
+        return None
+    columns = [key.parent] if rule == "CASCADE" or key.constraint is None else key.constraint.columns  # the others set all of them
+    return frozenset(name for column in columns for name in (column.key, column.name))
 
 
 def replaces(table: Table) -> bool:
     """Whether SQLite's conflict clause of a constraint makes an INSERT or UPDATE remove other rows."""
     told = [*table.constraints, *table.columns]
     return any("REPLACE" in str(value).upper() for thing in told for key, value in thing.dialect_kwargs.items() if "_on_conflict" in key)
+
+
+def namesakes(tables: Iterable[Table]) -> frozenset[str]:
+    """Return the names of other tables that may be the same in the database (`are_one`): which rows of these are written isn't known."""
+    own = tuple(tables)
+    names = {table.name.casefold() for table in own}
+    others = [other for other in known_tables() if other.name.casefold() in names]
+    found = {other.fullname for other in others for table in own if other.fullname != table.fullname and are_one(table, other)}
+    return frozenset(found)
 
 
 def only_adds(table: Table) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sqlalchemy.engine import Connection
+    from sqlalchemy.orm import Session
 
     from aa_cache_integration.core.transactions import Transaction
     from aa_cache_integration.manager import CacheManager
@@ -25,17 +26,19 @@ __all__ = ("ChangeSet", "Ledger", "Pending", "Stage", "Write", "enter_unit_of_wo
 
 _INFO = "aa_cache_integration"
 
-_flushing: ContextVar[bool] = ContextVar("aa_cache_flushing", default=False)
+_flushing: ContextVar[weakref.ReferenceType[Session] | None] = ContextVar("aa_cache_flushing", default=None)
 
 
-def enter_unit_of_work(*, entered: bool) -> None:
-    """Tell that a session's flush begins in this context, or is over."""
-    _flushing.set(entered)
+def enter_unit_of_work(session: Session) -> None:
+    """Tell that a session's flush begins in this context."""
+    _flushing.set(weakref.ref(session))
 
 
 def in_unit_of_work() -> bool:
     """Whether a session flushes in this context, so that keys are spelled as the database gave them."""
-    return _flushing.get()
+    entered = _flushing.get()
+    session = None if entered is None else entered()
+    return session is not None and session._flushing  # noqa: SLF001 - has no public reader; a flush that fails has no other end
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Write:
     """How long it changes what the connection sees: ``SET``, ``USE``, ``ATTACH``, ``CREATE TEMP``."""
     control: str = ""
     """What a statement that writes nothing does to a transaction: ``commit``, ``commit prepared``, ``savepoint``, ``release``."""
+    controls: bool = False
+    """Whether it may begin, commit or roll back transactions among other things."""
     begins: bool = False
     """Whether it begins a transaction and does no more, so that no snapshot is taken by it."""
 
@@ -110,7 +115,7 @@ class ChangeSet:
 
     def _tracked(self, planner: Planner) -> tuple[set[str], set[str]]:
         """Return the written and the bulk-written tables that are tracked, with those that the database changes by itself."""
-        caused = planner.also_changed(self.tables) - self.tables
+        caused = planner.caused(self.tables)
         written = {table for table in self.tables | caused if not planner.untracked(table)}
         return written, {table for table in self.bulk | caused if table in written}
 
@@ -174,10 +179,8 @@ class Ledger:
     """The Connection that commits."""
     begun_by_text: bool = False
     """Whether the application has begun a transaction by a statement of its own, perhaps where each statement would commit by itself."""
-    opened_by: str = ""
-    """The savepoint with which a SQLite transaction began, so that its RELEASE commits."""
-    has_lock: bool = False
-    """Whether a statement that writes has run within the transaction; in SQLite nobody else can commit then."""
+    opened_by_savepoint: bool = False
+    """Whether a SQLite transaction may have begun with a savepoint, so that a RELEASE may commit."""
     statement_failed: bool = False
     """Whether a statement has failed, so that a write that was recorded may not have been made."""
     first_statement: int | None = None
@@ -210,7 +213,7 @@ class Ledger:
 
     def begin(self) -> None:
         """Begin a transaction: no statement has run in it."""
-        self.has_lock = self.statement_failed = self.has_snapshot = False
+        self.statement_failed = self.has_snapshot = False
         self.first_statement = None
 
     def is_used_by_another(self, conn: Connection) -> bool:
@@ -246,7 +249,7 @@ class Ledger:
     def close(self) -> None:
         """Begin anew: what was collected is settled, or was rolled back."""
         self.changes, self.pending, self.stage, self.certain, self.committer = {}, [], Stage.OPEN, True, None
-        self.opened_by, self.begun_by_text, self.has_lock, self.statement_failed = "", False, False, False
+        self.begun_by_text = self.opened_by_savepoint = self.statement_failed = False
         if self.session_state == "transaction":
             self.session_state = ""
 

@@ -68,15 +68,13 @@ def of_replica(view: View) -> View:
 def _view_in_sqlite(conn: Connection, ledger: Ledger, level: str | None) -> View:
     """Tell SQLite's isolation by what the driver does: it reports SERIALIZABLE whatever that is.
 
-    A statement that writes within a transaction takes the lock that lets nobody else commit, so what is seen then is what is committed.
-    Before that, within a BEGIN or a savepoint, a snapshot is kept to; and so it is by a statement whose rows aren't all fetched yet,
-    together with all that run beside it, however many transactions of the driver's that spans.
+    Within a transaction a snapshot is kept to; and so it is by a statement whose rows aren't all fetched yet, together with all that run
+    beside it, however many transactions of the driver's that spans. (What has written lets nobody else commit, but only in the database
+    that it has written, and one connection may have attached several.)
     """
     if level == "READ UNCOMMITTED":
         return View(bypass="read uncommitted")
     begun = in_transaction(conn)
-    if begun and ledger.has_lock and not ledger.statement_failed:
-        return View()
     oldest = ledger.oldest_cursor()
     if oldest is not None:
         first = oldest if ledger.first_statement is None else min(oldest, ledger.first_statement)

@@ -6,7 +6,7 @@ import threading
 import weakref
 from typing import Any
 
-from sqlalchemy import ForeignKeyConstraint, Table, event
+from sqlalchemy import Constraint, Table, event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.pool import Pool
@@ -192,16 +192,8 @@ def _invalidate(_dbapi_connection: Any, record: Any, _exception: BaseException |
 # The session
 
 
-def _before_flush(_session: Session, _context: Any, _instances: Any) -> None:
-    enter_unit_of_work(entered=True)
-
-
-def _after_flush(_session: Session, _context: Any) -> None:
-    enter_unit_of_work(entered=False)
-
-
-def _after_soft_rollback(_session: Session, _transaction: Any) -> None:
-    enter_unit_of_work(entered=False)  # a flush that failed has no other end
+def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
+    enter_unit_of_work(session)
 
 
 def _after_begin(session: Session, _transaction: Any, connection: Connection) -> None:
@@ -236,12 +228,10 @@ _LISTENERS: tuple[tuple[Any, str, Any], ...] = (
     (Pool, "checkin", _checkin),
     (Pool, "invalidate", _invalidate),
     (Session, "before_flush", _before_flush),
-    (Session, "after_flush", _after_flush),
-    (Session, "after_soft_rollback", _after_soft_rollback),
     (Session, "after_begin", _after_begin),
     (Session, "after_commit", _after_commit),
     (Session, "after_transaction_end", _after_transaction_end),
     (Table, "after_parent_attach", forget_forms),
-    (ForeignKeyConstraint, "after_parent_attach", forget_forms),
+    (Constraint, "after_parent_attach", forget_forms),
     (Mapper, "after_mapper_constructed", forget_forms),
 )

@@ -14,7 +14,7 @@ from aa_cache_integration.exceptions import ModelError
 from aa_cache_integration.orm.cascades import changed_by_the_database, commits_at_once, only_adds, replaces
 from aa_cache_integration.orm.changes import Write
 from aa_cache_integration.orm.sql import targets_of
-from aa_cache_integration.orm.text import NOTHING, UNKNOWN, written_by_text
+from aa_cache_integration.orm.text import NOTHING, hides_state, written_by_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,11 +54,11 @@ def written_by_any_text(statement: str, dialect: str) -> Write:
         dialect: The name of the database's dialect.
     """
     write = written_by_text(statement, dialect)
-    targets = targets_of(statement, dialect) if write is UNKNOWN else None
+    targets = targets_of(statement, dialect) if write.unknown else None
     if targets is None:
         return write
     found = _written_to(targets, dialect) if targets else NOTHING
-    return replace(found, session_state="connection") if "set_config" in statement.lower() else found
+    return replace(found, session_state="connection") if hides_state(statement) else found
 
 
 def _written_to(targets: Iterable[Target], dialect: str) -> Write:
@@ -102,9 +102,9 @@ def written_as_declared(tables: Any, dialect: str) -> Write:
         ModelError: It names something else.
     """
     names = table_names(tables)
-    found = [table for name in names for table in _tables_named(name.rpartition(".")[2]) if table.fullname == name] or []
+    found = [table for name in names for table in _tables_named(name.rpartition(".")[2])]
     caused = [other for table in found for columns in (None, _columns(table, None)) for other in changed_by_the_database(table, columns)]
-    written = frozenset(names) | {table.fullname for table in caused}
+    written = frozenset(names) | {table.fullname for table in (*found, *caused)}
     return Write(written, written, at_once=commits_at_once((*found, *caused), dialect))
 
 

@@ -9,10 +9,11 @@ from sqlalchemy import Table
 from aa_cache_integration.codecs.build import mapper_of
 from aa_cache_integration.codecs.family import members_of, root_of
 from aa_cache_integration.codecs.identity import base_table_name, identity_of
+from aa_cache_integration.codecs.registered import only_mapper_of
 from aa_cache_integration.core.drive import drive
 from aa_cache_integration.exceptions import IdentityError, ModelError, UnknownCacheError
 from aa_cache_integration.orm import commit, named
-from aa_cache_integration.orm.cascades import changed_by_the_database
+from aa_cache_integration.orm.cascades import changed_by_the_database, namesakes
 from aa_cache_integration.orm.changes import ChangeSet, Pending, Write
 from aa_cache_integration.orm.managers import managers_of
 from aa_cache_integration.pauses import Cover
@@ -42,7 +43,8 @@ def rows(model_class: Any, idents: tuple[Any, ...]) -> Write:
     found = frozenset(identity_of(mapper, ident) for ident in idents)
     own = {table for member in members_of(root_of(mapper)) for table in member.tables if isinstance(table, Table)}
     caused = {other for table in own for set_ in (None, frozenset(table.columns.keys())) for other in changed_by_the_database(table, set_)}
-    bulk = frozenset(table.fullname for table in caused)
+    caused |= {table for table in own if only_mapper_of(table) is None}
+    bulk = frozenset(table.fullname for table in caused) | namesakes(own)
     return Write(frozenset(table.fullname for table in own) | bulk, bulk, {base_table_name(mapper): found})
 
 

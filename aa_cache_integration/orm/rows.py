@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import enum
 import itertools
 import math
 import uuid
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Integer, Uuid
+from sqlalchemy import CHAR, NCHAR, Integer, Uuid
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList, ColumnElement, Tuple
 from sqlalchemy.sql.schema import Column
 
 from aa_cache_integration.codecs.family import root_of
 from aa_cache_integration.codecs.identity import identity_of
-from aa_cache_integration.codecs.registered import mapper_of_table, mappers_with
+from aa_cache_integration.codecs.registered import only_mapper_of
 from aa_cache_integration.exceptions import IdentityError
 from aa_cache_integration.orm.cascades import replaces
 from aa_cache_integration.orm.changes import in_unit_of_work
@@ -43,8 +45,14 @@ class _Named:
     parameter: str
     is_exact: bool
     """Whether column and parameter are of one type, in which equal values are the same key for the database and here."""
+    pads: bool
+    """Whether the database may give a text back otherwise than it got it: of fixed width, or of a type that knows no case."""
     several: bool = False
     """Whether the parameter is a list, of ``IN``."""
+
+    def keeps(self, value: Any) -> bool:
+        """Whether the database gives this value back as it got it."""
+        return isinstance(value, str) and not self.pads
 
     def values(self, row: Mapping[str, Any], expanded: Mapping[str, Sequence[str]]) -> list[tuple[Any, ...]]:
         """Return what the parameter holds, for these columns.
@@ -88,12 +96,14 @@ class Rows:
         return frozenset(found)
 
     def _are_exact(self, parts: Sequence[Sequence[tuple[Any, ...]]], *, is_flush: bool) -> bool:
-        """Whether equal values are the same row for the database and here: a collation may take one spelling for another."""
-        if is_flush:
-            given = (value for part in parts for values in part for value in values)
-            return in_unit_of_work() or not any(isinstance(value, str) for value in given)
+        """Whether equal values are the same row for the database and here.
+
+        A collation may take one spelling for another, so texts are believed of the unit of work alone, which has them as they were loaded.
+        """
+        of_unit_of_work = is_flush and in_unit_of_work()
         return all(
-            named.is_exact and all(_is_exact(value) for values in part for value in values)
+            (is_flush or named.is_exact)
+            and all(_is_exact(value) or (of_unit_of_work and named.keeps(value)) for value in itertools.chain(*part))
             for named, part in zip(self.named, parts, strict=True)
         )
 
@@ -105,19 +115,20 @@ class Rows:
 
 
 def _is_exact(value: Any) -> bool:
-    return type(value) is int or isinstance(value, uuid.UUID)
+    """Whether a value has one spelling, in any database."""
+    return type(value) in {int, date} or isinstance(value, (uuid.UUID, enum.Enum))
 
 
 def flushed_rows(table: Table) -> Rows | None:
     """Return how the rows of a flush's INSERT are known: it adds to the tables of one hierarchy together."""
-    mapper = _one_mapper(table)
+    mapper = only_mapper_of(table)
     return None if mapper is None else Rows(mapper, flush_only=True)
 
 
 def named_rows(compiled: SQLCompiler, element: Any) -> Rows | None:
     """Return how the rows are known of an UPDATE or DELETE whose WHERE fixes the primary key; ``None``: they aren't."""
     table = element.table
-    mapper = _one_mapper(table)
+    mapper = only_mapper_of(table)
     if mapper is None or replaces(table):
         return None
     columns = _base_key(mapper, table)
@@ -128,12 +139,6 @@ def named_rows(compiled: SQLCompiler, element: Any) -> Rows | None:
         return Rows(mapper, (whole,))
     of_one = {named.places[0]: named for named in sorted(found, key=lambda named: not named.several) if len(named.places) == 1}
     return Rows(mapper, tuple(of_one[place] for place in sorted(of_one))) if columns and len(of_one) == len(columns) else None
-
-
-def _one_mapper(table: Table) -> Mapper[Any] | None:
-    """Return the mapper of the table; ``None`` also where the same rows have several cells, of which one mapper knows its own."""
-    mapper = mapper_of_table(table)
-    return None if mapper is None or len({root_of(other) for other in mappers_with(table)}) > 1 else mapper
 
 
 def _named_by(criteria: Iterable[ColumnElement[Any]], compiled: SQLCompiler, places: Mapping[Any, int]) -> Iterator[_Named]:
@@ -153,18 +158,25 @@ def _named(left: Any, right: BindParameter[Any], operator: Any, compiled: SQLCom
         return None
     parameter = compiled.bind_names[right]
     if isinstance(left, Column):
-        return _Named((places[left],), parameter, _same(left.type, right.type), several) if left in places else None
+        return _Named((places[left],), parameter, _same(left.type, right.type), _pads(left.type), several) if left in places else None
     columns = list(left.clauses) if isinstance(left, Tuple) and several else []
     if not columns or not all(isinstance(column, Column) and column in places for column in columns):
         return None
     types = list(getattr(right.type, "types", ()))
     exact = len(types) == len(columns) and all(map(_same, (column.type for column in columns), types))
-    return _Named(tuple(places[column] for column in columns), parameter, exact, several)
+    pads = any(_pads(column.type) for column in columns)
+    return _Named(tuple(places[column] for column in columns), parameter, exact, pads, several)
 
 
 def _same(column: Any, parameter: Any) -> bool:
-    """Whether a column and a parameter are of one type that is stored as it is given."""
-    return any(isinstance(column, kind) and isinstance(parameter, kind) for kind in (Integer, Uuid))
+    """Whether a column and a parameter are of one type that is stored as it is given: SQLAlchemy's own, for others may convert values."""
+    own = all(type(kind).__module__.startswith("sqlalchemy.") for kind in (column, parameter))
+    return own and any(isinstance(column, kind) and isinstance(parameter, kind) for kind in (Integer, Uuid))
+
+
+def _pads(column: Any) -> bool:
+    kinds = [column, *getattr(column, "_variant_mapping", {}).values()]
+    return any(isinstance(getattr(kind, "impl", kind), (CHAR, NCHAR)) or kind.__visit_name__ in {"CITEXT", "BPCHAR"} for kind in kinds)
 
 
 def _base_key(mapper: Mapper[Any], table: Table) -> tuple[ColumnElement[Any], ...]:

@@ -49,14 +49,14 @@ def before_cursor_execute(
     if write is NOTHING:
         return
     if write.control:
-        _control(conn, ledger, write, statement, context)
+        _control(conn, ledger, write, context)
     elif write.unknown or write.tables or write.strangers:
         if commits:
             with commit.rolled_back_if_refused(conn):
                 commit.announce_more(ledger, binding.groups_written(conn), write, managers_of)
         else:
             setattr(context, STATEMENT, _add(conn, ledger, write, statement))
-    elif ledger.changes and not commits and (write.begins or write.session_state) and autocommit.commits_with_it(conn, statement, write):
+    elif ledger.changes and not commits and autocommit.commits_with_it(conn, statement, write):
         setattr(context, STATEMENT, commit.announce_so_far(ledger, managers_of))
 
 
@@ -69,7 +69,6 @@ def _add(conn: Connection, ledger: Ledger, write: Write, statement: str) -> list
     if alone and not ledger.begun_by_text:
         return commit.announce_statement(groups, write, managers_of)
     ledger.add(groups, write)
-    ledger.has_lock = True
     if alone or autocommit.commits_with_it(conn, statement, write):
         # What was written stays known, for who can tell whether the transaction has ended: too much is safe, too little never.
         return commit.announce_so_far(ledger, managers_of)
@@ -87,25 +86,29 @@ def _note(conn: Connection, ledger: Ledger, write: Write) -> None:
             ledger.begin()
         ledger.is_beginning = True
     ledger.last_statement = time.monotonic_ns()
-    if write.begins:
+    if write.begins or write.controls:
         ledger.begun_by_text = True
-    elif ledger.first_statement is None:
+        ledger.opened_by_savepoint = ledger.opened_by_savepoint or write.controls
+    if not write.begins and ledger.first_statement is None:
         ledger.first_statement = ledger.last_statement
     if write.session_state and ledger.session_state != "connection":
         ledger.session_state = write.session_state
 
 
-def _control(conn: Connection, ledger: Ledger, write: Write, statement: str, context: Any) -> None:
-    """Announce what a statement commits that ends a transaction."""
+def _control(conn: Connection, ledger: Ledger, write: Write, context: Any) -> None:
+    """Announce what a statement commits that ends a transaction, or may."""
     if write.control == "commit prepared":
         if ledger.is_commit_of(conn):
             setattr(context, STATEMENT, COMMITS)
         else:  # of a transaction that this connection didn't write
             setattr(context, STATEMENT, commit.announce_statement(binding.groups_written(conn), Write(unknown=True), managers_of))
-    elif autocommit.ends_transaction(conn, ledger, write.control, statement) and ledger.changes:
-        with commit.rolled_back_if_refused(conn):
-            commit.announce(ledger, managers_of)
-        setattr(context, STATEMENT, COMMITS)
+    elif autocommit.ends_transaction(conn, ledger, write.control):
+        if ledger.changes:
+            with commit.rolled_back_if_refused(conn):
+                commit.announce(ledger, managers_of)
+            setattr(context, STATEMENT, COMMITS)
+    elif write.control == "release" and ledger.opened_by_savepoint and ledger.changes and not ledger.is_commit_of(conn):
+        setattr(context, STATEMENT, commit.announce_so_far(ledger, managers_of))
 
 
 def after_cursor_execute(conn: Connection, cursor: Any, _statement: str, _parameters: Any, context: Any, _executemany: bool) -> None:  # noqa: FBT001

@@ -15,10 +15,10 @@ from sqlalchemy.sql.selectable import SelectBase, TextualSelect
 
 from aa_cache_integration.codecs.identity import base_table_name
 from aa_cache_integration.orm import named
-from aa_cache_integration.orm.cascades import changed_by_the_database, commits_at_once, only_adds, replaces
+from aa_cache_integration.orm.cascades import changed_by_the_database, commits_at_once, namesakes, only_adds, replaces
 from aa_cache_integration.orm.changes import Write
 from aa_cache_integration.orm.rows import Rows, flushed_rows, named_rows
-from aa_cache_integration.orm.text import NOTHING, RELEASE, SAVEPOINT, SESSION_STATE, UNKNOWN, written_by_ddl, written_by_text
+from aa_cache_integration.orm.text import NOTHING, RELEASE, SAVEPOINT, SESSION_STATE, UNKNOWN, written_by_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +31,7 @@ __all__ = ("forget_forms", "written_by")
 
 _SET_CONFIG = re.compile(r"\bset_config\s*\(", re.IGNORECASE)
 """PostgreSQL's function for what SET does."""
+_UPSERT = re.compile(r"\bon\s+(?:conflict|duplicate)\b|\breplace\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def written_by(context: ExecutionContext, statement: str) -> Write:
 
 def _seen(context: ExecutionContext, statement: str) -> Write:
     if context.isddl:  # type: ignore[attr-defined]
-        return written_by_ddl(statement)
+        return written_by_text(statement, context.dialect.name)
     compiled: Any = context.compiled
     if compiled is None or isinstance(compiled.statement, TextClause):
         return named.written_by_any_text(statement, context.dialect.name)
@@ -121,16 +122,17 @@ def _form_of(compiled: SQLCompiler, statement: str) -> _Form:
         if not all(isinstance(table, Table) for table in targets):
             return _Form(UNKNOWN)  # a join, an alias, or a lightweight table of text
         tables.update(dict.fromkeys(targets))
-        if main and element.is_insert and _only_adds(element):
+        if main and element.is_insert and _only_adds(compiled, element):
             continue
         caused = _caused(compiled, element, targets)
         tables.update(dict.fromkeys(caused))
         bulk.update(dict.fromkeys((*targets, *caused)))
-    names = frozenset(table.fullname for table in tables)
-    write = Write(names, frozenset(table.fullname for table in bulk), at_once=commits_at_once(tables, dialect))
+    others = namesakes(tables)
+    names = frozenset(table.fullname for table in tables) | others
+    write = Write(names, frozenset(table.fullname for table in bulk) | others, at_once=commits_at_once(tables, dialect))
     form = _Form(write, tuple(tables))
-    (element, main), *others = written
-    return _exact_form(compiled, element, form) if main and not others and len(_targets(element)) == 1 else form
+    (element, main), *more = written
+    return _exact_form(compiled, element, form, others) if main and not more and len(_targets(element)) == 1 else form
 
 
 def _targets(element: Any) -> tuple[Any, ...]:
@@ -172,9 +174,14 @@ def _only_reads(text: str) -> bool:
     return written_by_text(text) is NOTHING
 
 
-def _only_adds(insert: Any) -> bool:
+def _only_adds(compiled: SQLCompiler, insert: Any) -> bool:
     """Whether an INSERT changes no row that is there: no upsert, no ``OR REPLACE``."""
-    return insert._post_values_clause is None and not insert._prefixes and only_adds(insert.table)  # noqa: SLF001 - they have no public reader
+    return not _upserts(compiled, insert) and not insert._prefixes and only_adds(insert.table)  # noqa: SLF001 - has no public reader
+
+
+def _upserts(compiled: SQLCompiler, insert: Any) -> bool:
+    """Whether an INSERT may change rows that are there; the application may have compiled something to that end."""
+    return insert._post_values_clause is not None or _UPSERT.search(compiled.string or "") is not None  # noqa: SLF001 - has no public reader
 
 
 def _set_by(compiled: SQLCompiler, element: Any) -> frozenset[str]:
@@ -198,20 +205,20 @@ def _dml_in(compiled: SQLCompiler) -> Iterator[tuple[Any, bool]]:
             yield cte.element, False
 
 
-def _exact_form(compiled: SQLCompiler, element: Any, form: _Form) -> _Form:
+def _exact_form(compiled: SQLCompiler, element: Any, form: _Form, namesakes: frozenset[str]) -> _Form:
     """Return the form of a statement whose rows are known: its WHERE names them by primary key, or the flush's INSERT adds them."""
     if element._prefixes:  # noqa: SLF001 - has no public reader
         return form
     if element.is_insert:
-        upserts = element._post_values_clause is not None or replaces(element.table)  # noqa: SLF001 - has no public reader
+        upserts = _upserts(compiled, element) or replaces(element.table)
         rows = None if upserts or not form.write.bulk else flushed_rows(element.table)
-        return form if rows is None else replace(form, rows=rows)
+        return form if rows is None else replace(form, rows=rows, exact_bulk=namesakes)
     rows = named_rows(compiled, element)
     if rows is None:
         return form
     # A rule of the table on itself changes other rows of it than the one that is named.
     others = _caused(compiled, element, (element.table,), other_rows=True)
-    return replace(form, rows=rows, exact_bulk=frozenset(table.fullname for table in others))
+    return replace(form, rows=rows, exact_bulk=frozenset(table.fullname for table in others) | namesakes)
 
 
 def _exact(form: _Form, rows: Rows, context: ExecutionContext) -> Write:

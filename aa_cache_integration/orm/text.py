@@ -1,77 +1,152 @@
-"""What a statement of text does, told by the word that it begins with; what can't be told may write anything."""
+"""What a statement of text does to transactions and sessions, told by the words in it; what can't be told may do anything (DESIGN 6)."""
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
-from aa_cache_integration.orm.autocommit import leading_word
 from aa_cache_integration.orm.changes import Write
 
-__all__ = ("NOTHING", "RELEASE", "SAVEPOINT", "SESSION_STATE", "UNKNOWN", "written_by_ddl", "written_by_text")
+__all__ = ("NOTHING", "RELEASE", "SAVEPOINT", "SESSION_STATE", "UNKNOWN", "hides_state", "leading_word", "stripped", "written_by_text")
 
 NOTHING: Final = Write()
 UNKNOWN: Final = Write(unknown=True)
 SAVEPOINT: Final = Write(control="savepoint")
 RELEASE: Final = Write(control="release")
+SESSION_STATE: Final = Write(session_state="connection")
+"""After these a connection may see other rows than its fellows under the same names (DESIGN 3.5)."""
 _COMMIT: Final = Write(control="commit")
 _COMMITS_PREPARED: Final = Write(control="commit prepared")
 _BEGINS: Final = Write(begins=True)
 _BEGINS_OTHERWISE: Final = Write(begins=True, session_state="transaction")
 """A BEGIN of the application's own may name another isolation level; SQLite's can't."""
-SESSION_STATE: Final = Write(session_state="connection")
-"""After these a connection may see other rows than its fellows under the same names (DESIGN 3.5)."""
 _TRANSACTION_STATE: Final = Write(session_state="transaction")
-_TEMPORARY: Final = Write(unknown=True, session_state="connection")
+_CONTROLS: Final = Write(controls=True)
+_CONTROLS_STATE: Final = Write(controls=True, session_state="connection")
+_UNKNOWN_STATE: Final = Write(unknown=True, session_state="connection")
+_ANYTHING: Final = Write(unknown=True, controls=True, session_state="connection")
 
 _CONTROL: Final = {"commit": _COMMIT, "end": _COMMIT, "savepoint": SAVEPOINT, "release": RELEASE}
 _READING_WORDS: Final = frozenset({"select", "values", "show", "pragma", "describe", "desc", "rollback"})
 """What a text statement begins with when it writes no row. ``SELECT … INTO`` and ``EXPLAIN ANALYZE`` aren't told from what they hold."""
 _STATE_WORDS: Final = frozenset({"set", "use", "attach", "detach", "reset", "discard"})
+_DML_WORDS: Final = frozenset({"insert", "update", "delete", "replace", "merge", "with", "truncate"})
+_DDL_WORDS: Final = frozenset({"create", "alter", "drop", "rename", "comment", "grant", "revoke"})
+_NO_ORDERS: Final = _DML_WORDS | _DDL_WORDS | {"explain", "analyze", "copy", "load", "lock", "handler"}
+"""In a statement that begins so, SET, USE and the like are no orders to the session."""
 
+_MYSQL: Final = frozenset({"mysql", "mariadb"})
 _SELECT_INTO: Final = re.compile(r"\binto\b", re.IGNORECASE)
-_MAKES_TEMPORARY: Final = re.compile(r"\s*create\s+(?:or\s+replace\s+)?(?:local\s+|global\s+)?temp", re.IGNORECASE)
-_SETS_TRANSACTION: Final = re.compile(r"\s*set\s+(?:local|transaction|constraints)\b", re.IGNORECASE)
-_TWO_PHASE: Final = re.compile(r"\s*(?:xa\s+(\w+)|(commit)\s+prepared|rollback\s+prepared|prepare\s+transaction)\b", re.IGNORECASE)
+_SETS_TRANSACTION: Final = re.compile(r"set\s+(?:local|transaction|constraints)\b", re.IGNORECASE)
+_SETS_MORE: Final = re.compile(r"\b(?:autocommit|implicit_transactions)\b", re.IGNORECASE)
+_SET_STATEMENT: Final = re.compile(r"set\s+statement\b", re.IGNORECASE)
+_TWO_PHASE: Final = re.compile(r"(?:xa\s+(\w+)|(commit)\s+prepared|rollback\s+prepared|prepare\s+transaction)\b", re.IGNORECASE)
+_CHAINS: Final = re.compile(r"\bchain\b", re.IGNORECASE)
+_CONTROL_WORDS: Final = re.compile(
+    r"\b(?:begin|start|commit|end|rollback|abort|prepare|savepoint|release|chain|xa|autocommit)\b", re.IGNORECASE
+)
+_COMMENT: Final = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
+_MAKES_TEMPORARY: Final = re.compile(r"(?:create\s+(?:or\s+replace\s+)?(?:local\s+|global\s+)?|into\s+)temp", re.IGNORECASE)
+_HAS_BODY: Final = re.compile(r"create\b[^;]*?\b(?:trigger|function|procedure|event|package|routine)\b", re.IGNORECASE)
+_END_OF_BODY: Final = re.compile(r".*(?:\bend\b|\$\w*\$)([^;]*);*\s*(.*)", re.IGNORECASE | re.DOTALL)
+_STATE_IN_DML: Final = re.compile(r"\bset_config\b|\bpg_temp", re.IGNORECASE)
+_STATE_ELSEWHERE: Final = re.compile(r"\b(?:set|use|attach|detach|temp|temporary|set_config|search_path)\b|\bpg_temp", re.IGNORECASE)
+_EXECUTED_COMMENT: Final = re.compile(r"/\*M?!")
+
+_BLANK: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*", re.DOTALL)
+_BLANK_IN_MYSQL: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|#[^\n]*(?:\n|$)|/\*.*?\*/|\()*", re.DOTALL)
+_WORD: Final = re.compile(r"[a-zA-Z]+")
 
 
-def written_by_ddl(statement: str) -> Write:
-    """Return what a CREATE, ALTER or DROP does."""
-    return _TEMPORARY if _MAKES_TEMPORARY.match(statement) else UNKNOWN
+def stripped(statement: str, dialect: str) -> str:
+    """Return a statement without the comments, blanks and brackets before its first word."""
+    blank = (_BLANK_IN_MYSQL if dialect in _MYSQL else _BLANK).match(statement)
+    return statement[blank.end() :] if blank else statement
 
 
+def leading_word(statement: str, dialect: str = "") -> str:
+    """Return the word that a statement begins with, in lower case."""
+    match = _WORD.match(stripped(statement, dialect))
+    return match.group().lower() if match else ""
+
+
+def hides_state(text: str) -> bool:
+    """Whether a statement that reads or writes rows may change what the connection sees: by PostgreSQL's function for what SET does."""
+    return _STATE_IN_DML.search(text) is not None
+
+
+@lru_cache(maxsize=1000)
 def written_by_text(statement: str, dialect: str = "") -> Write:
-    """Return what a statement does.
+    """Return what a statement does, DDL among them.
 
     Args:
         statement: Its text.
         dialect: The name of the database's dialect.
     """
-    two_phase = _TWO_PHASE.match(statement)
+    text = stripped(statement, dialect)
+    blanks = statement[: len(statement) - len(text)]
+    # Some databases nest comments and some don't; MySQL runs what stands in certain ones.
+    if blanks.count("/*") > blanks.count("*/") or (dialect in _MYSQL and _EXECUTED_COMMENT.search(statement)):
+        return _ANYTHING
+    pieces = [stripped(piece, dialect) for piece in text.split(";")]
+    if any(pieces[1:]) and not _is_one_with_a_body(text):
+        return _several(pieces, dialect)
+    return _one(text.rstrip("; \t\r\n\f"), dialect)
+
+
+def _is_one_with_a_body(text: str) -> bool:
+    """Whether a text makes a trigger or a routine, and does no more: its body holds statements of its own."""
+    end = _END_OF_BODY.match(text) if _HAS_BODY.match(text) else None
+    return end is not None and not end[2]
+
+
+def _several(pieces: list[str], dialect: str) -> Write:
+    """Return what several statements do together; a ``;`` within a string counts as one between statements."""
+    told = [(_one(piece, dialect), piece) for piece in pieces if piece]
+    if any(write.control or write.begins or write.controls or _may_control(piece) for write, piece in told):
+        return _ANYTHING
+    return _UNKNOWN_STATE if any(write.session_state for write, _ in told) else UNKNOWN
+
+
+def _may_control(piece: str) -> bool:
+    return leading_word(piece) not in _NO_ORDERS | {"select", "values"} and _CONTROL_WORDS.search(piece) is not None
+
+
+def _one(text: str, dialect: str) -> Write:
+    two_phase = _TWO_PHASE.match(text)
     if two_phase:
         return _in_two_phases((two_phase[1] or two_phase[2] or "").lower())
-    more = statement.rstrip().rstrip(";").count(";")
-    word = leading_word(statement)
-    control = None if more else _controlled_by(word, statement, dialect)
+    word = leading_word(text)
+    control = _controlled_by(word, text, dialect)
     if control is not None:
         return control
-    if _MAKES_TEMPORARY.match(statement):
-        return _TEMPORARY
-    reads = not more and word in _READING_WORDS and not (word == "select" and _SELECT_INTO.search(statement))
-    if reads and "set_config" in statement.lower():
-        return SESSION_STATE
-    return NOTHING if reads else UNKNOWN
+    if word in _READING_WORDS and not (word == "select" and _SELECT_INTO.search(text)):
+        return SESSION_STATE if _STATE_IN_DML.search(text) else NOTHING
+    if _MAKES_TEMPORARY.search(_COMMENT.sub(" ", text)) or _STATE_IN_DML.search(text):
+        return _UNKNOWN_STATE
+    return _UNKNOWN_STATE if word not in _NO_ORDERS | {"select"} and _STATE_ELSEWHERE.search(text) else UNKNOWN
 
 
-def _controlled_by(word: str, statement: str, dialect: str) -> Write | None:
+def _controlled_by(word: str, text: str, dialect: str) -> Write | None:
     """Return what a statement does that controls the transaction or the session; ``None`` for one that doesn't."""
+    if word in {"commit", "end", "rollback", "abort"} and _CHAINS.search(text):
+        return _CONTROLS
     if word in _CONTROL:
         return _CONTROL[word]
     if word in {"begin", "start"}:
         return _BEGINS if dialect == "sqlite" else _BEGINS_OTHERWISE
-    if word in _STATE_WORDS or (word == "pragma" and ("=" in statement or "read_uncommitted" in statement.lower())):
-        return _TRANSACTION_STATE if _SETS_TRANSACTION.match(statement) else SESSION_STATE
+    if word in _STATE_WORDS or (word == "pragma" and ("=" in text or "read_uncommitted" in text.lower())):
+        return _set_by(text)
     return None
+
+
+def _set_by(text: str) -> Write:
+    if _SET_STATEMENT.match(text):
+        return _ANYTHING
+    if _SETS_MORE.search(text):
+        return _CONTROLS_STATE
+    return _TRANSACTION_STATE if _SETS_TRANSACTION.match(text) else SESSION_STATE
 
 
 def _in_two_phases(verb: str) -> Write:

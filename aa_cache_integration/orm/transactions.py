@@ -92,6 +92,8 @@ def enter(conn: Connection, ledger: Ledger) -> None:
     if seen is not None and seen[1] is transactions.entered() and seen[0]() is conn:
         return
     known = any(isinstance(entered, _Transaction) and entered.is_in(conn) for entered in transactions.entered())
-    if not known and not binding.is_ignored(conn.dialect):
+    if not known:
+        if binding.is_ignored(conn.dialect):
+            return
         transactions.enter(_Transaction(conn))
     ledger.entered = (weakref.ref(conn), transactions.entered())

@@ -109,7 +109,7 @@ class Line(Base):
 
 
 class Thing(Base):
-    __tablename__ = "things"
+    __tablename__ = "uuid_things"
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     name: Mapped[str]
 

@@ -151,7 +151,7 @@ def test_the_intents_stand_before_a_release_that_commits(cached: World) -> None:
         rename(session, 1)
         with session.begin_nested():
             rename(session, 2)
-    assert standing == [set(), {"products:get:1", "products:get:2", "~:rows:products"}]
+    assert standing == [{"products:get:1", "products:get:2", "~:rows:products"}] * 2, "by its name nobody can tell which one commits"
     assert cached.intents() == set()
     assert names(cached, 1, 2) == ["new", "new"]
 
