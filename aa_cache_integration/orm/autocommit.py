@@ -6,14 +6,18 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from aa_cache_integration.orm.named import tables_without_transactions
 from aa_cache_integration.orm.text import leading_word, stripped
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy.engine import Connection
 
+    from aa_cache_integration.manager import CacheManager
     from aa_cache_integration.orm.changes import Ledger, Write
 
-__all__ = ("commits_alone", "commits_with_it", "ends_transaction", "in_transaction")
+__all__ = ("commits_alone", "commits_with_it", "ends_transaction", "in_transaction", "keeps_at_once")
 
 _BEFORE_A_WORD: Final = r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)*" if sys.version_info >= (3, 11) else r"\s*"
 _BEGUN_BY_THE_DRIVER: Final = re.compile(rf"{_BEFORE_A_WORD}(?:insert|update|delete|replace)", re.DOTALL | re.IGNORECASE)
@@ -73,12 +77,28 @@ def commits_with_it(conn: Connection, statement: str, write: Write) -> bool:
         statement: Its text.
         write: What it writes.
     """
-    if write.at_once or write.controls:
+    if write.controls:
         return True
     if conn.dialect.name in _KEEPS_TRANSACTIONS:
         return False
     word = leading_word(statement, conn.dialect.name)
     return word not in _COMMITS_NOTHING or _COMMITS_ALL_THE_SAME.match(stripped(statement, conn.dialect.name)) is not None
+
+
+def keeps_at_once(conn: Connection, write: Write, managers: Iterable[CacheManager]) -> bool:
+    """Whether the database may keep what a statement writes whatever becomes of its transaction: in a storage engine that knows none.
+
+    Args:
+        conn: The connection that runs it.
+        write: What it writes.
+        managers: Whose settings declare what triggers write.
+    """
+    if conn.dialect.name not in {"mysql", "mariadb"}:
+        return False
+    without = tables_without_transactions()
+    if not without or write.unknown or write.strangers:
+        return bool(without)
+    return not without.isdisjoint(write.tables) or any(not without.isdisjoint(manager.planner.caused(write.tables)) for manager in managers)
 
 
 def ends_transaction(conn: Connection, ledger: Ledger, word: str) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ForeignKey, Table
 
-__all__ = ("changed_by_the_database", "commits_at_once", "namesakes", "only_adds", "replaces")
+__all__ = ("changed_by_the_database", "namesakes", "only_adds", "replaces", "without_transactions")
 
 _FOLLOWED: Final = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 _NO_EFFECT: Final[frozenset[str]] = frozenset()
@@ -100,9 +100,11 @@ def only_adds(table: Table) -> bool:
     return mapper is None or root_of(mapper).local_table is table
 
 
-def commits_at_once(tables: Iterable[Table], dialect: str) -> bool:
-    """Whether one of the tables is of a storage engine that knows no transactions (MySQL's and MariaDB's MyISAM, Aria, MEMORY)."""
-    if dialect not in {"mysql", "mariadb"}:
-        return False
-    engines = (table.dialect_kwargs.get(f"{name}_engine") for table in tables for name in ("mysql", "mariadb"))
-    return any(engine is not None and str(engine).lower() not in _TRANSACTIONAL for engine in engines)
+def without_transactions() -> frozenset[str]:
+    """Return the tables whose storage engine knows no transactions, where the metadata says so: MySQL's MyISAM, Aria, MEMORY."""
+    found: set[str] = set()
+    for table in known_tables():
+        engines = (table.dialect_kwargs.get(f"{name}_engine") for name in ("mysql", "mariadb"))
+        if any(engine is not None and str(engine).lower() not in _TRANSACTIONAL for engine in engines):
+            found.add(table.fullname)
+    return frozenset(found)

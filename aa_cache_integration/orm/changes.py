@@ -55,8 +55,6 @@ class Write:
     """Whether it may write anything."""
     strangers: frozenset[str] = frozenset()
     """Tables by names that no metadata here has: of other programs, or views, which may write anything."""
-    at_once: bool = False
-    """Whether the database keeps some of it whatever becomes of the transaction: in a storage engine that knows none."""
     session_state: Literal["", "transaction", "connection"] = ""
     """How long it changes what the connection sees: ``SET``, ``USE``, ``ATTACH``, ``CREATE TEMP``."""
     control: str = ""

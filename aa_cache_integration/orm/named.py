@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapper
 
 from aa_cache_integration.codecs.registered import known_tables
 from aa_cache_integration.exceptions import ModelError
-from aa_cache_integration.orm.cascades import changed_by_the_database, commits_at_once, only_adds, replaces
+from aa_cache_integration.orm.cascades import changed_by_the_database, only_adds, replaces, without_transactions
 from aa_cache_integration.orm.changes import Write
 from aa_cache_integration.orm.sql import targets_of
 from aa_cache_integration.orm.text import NOTHING, hides_state, written_by_text
@@ -21,18 +21,35 @@ if TYPE_CHECKING:
 
     from aa_cache_integration.orm.sql import Target
 
-__all__ = ("TABLES", "forget_names", "table_names", "written_as_declared", "written_by_any_text")
+__all__ = (
+    "TABLES",
+    "forget_names",
+    "table_names",
+    "tables_without_transactions",
+    "written_as_declared",
+    "written_by_any_text",
+    "written_to",
+)
 
 TABLES: Final = "aa_cache_tables"
 """The execution option with which the application tells what a statement writes."""
 
 _names: dict[str, tuple[Table, ...]] = {}
+_without_transactions: list[frozenset[str]] = []
 
 
 def forget_names(*_: Any) -> None:
     """Look tables up anew: one was made."""
-    global _names  # noqa: PLW0603 - replaced, so that who fills the old one meanwhile leaves nothing behind
-    _names = {}
+    global _names, _without_transactions
+    _names, _without_transactions = {}, []
+
+
+def tables_without_transactions() -> frozenset[str]:
+    """See `without_transactions`; looked up once."""
+    known = _without_transactions
+    if not known:
+        known.append(without_transactions())
+    return known[0]
 
 
 def _tables_named(name: str) -> tuple[Table, ...]:
@@ -57,11 +74,12 @@ def written_by_any_text(statement: str, dialect: str) -> Write:
     targets = targets_of(statement, dialect) if write.unknown else None
     if targets is None:
         return write
-    found = _written_to(targets, dialect) if targets else NOTHING
+    found = written_to(targets) if targets else NOTHING
     return replace(found, session_state="connection") if hides_state(statement) else found
 
 
-def _written_to(targets: Iterable[Target], dialect: str) -> Write:
+def written_to(targets: Iterable[Target]) -> Write:
+    """Return what is written to tables of these names."""
     written: dict[Table, None] = {}
     bulk: dict[Table, None] = {}
     strangers: set[str] = set()
@@ -80,7 +98,7 @@ def _written_to(targets: Iterable[Target], dialect: str) -> Write:
             written.update(dict.fromkeys(caused))
             bulk.update(dict.fromkeys((table, *caused)))
     names, bulk_names = (frozenset(table.fullname for table in tables) for tables in (written, bulk))
-    return Write(names, bulk_names, strangers=frozenset(strangers), at_once=commits_at_once(written, dialect))
+    return Write(names, bulk_names, strangers=frozenset(strangers))
 
 
 def _columns(table: Table, names: frozenset[str] | None) -> frozenset[str]:
@@ -91,12 +109,11 @@ def _columns(table: Table, names: frozenset[str] | None) -> frozenset[str]:
     return frozenset(name for given in names for name in (known[given].key, known[given].name))
 
 
-def written_as_declared(tables: Any, dialect: str) -> Write:
+def written_as_declared(tables: Any) -> Write:
     """Return what the application says that a statement writes, with what the database changes by itself then.
 
     Args:
         tables: Table names, tables or mapped classes.
-        dialect: The name of the database's dialect.
 
     Raises:
         ModelError: It names something else.
@@ -105,7 +122,7 @@ def written_as_declared(tables: Any, dialect: str) -> Write:
     found = [table for name in names for table in _tables_named(name.rpartition(".")[2])]
     caused = [other for table in found for columns in (None, _columns(table, None)) for other in changed_by_the_database(table, columns)]
     written = frozenset(names) | {table.fullname for table in (*found, *caused)}
-    return Write(written, written, at_once=commits_at_once((*found, *caused), dialect))
+    return Write(written, written)
 
 
 def table_names(tables: Any) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ def tables(names: tuple[Any, ...]) -> Write:
     """
     if not names:
         raise ModelError("invalidate_table() names no table: give table names, tables or mapped classes")
-    return named.written_as_declared(names, "")
+    return named.written_as_declared(names)
 
 
 def anything() -> Write:

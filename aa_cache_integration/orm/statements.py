@@ -69,7 +69,8 @@ def _add(conn: Connection, ledger: Ledger, write: Write, statement: str) -> list
     if alone and not ledger.begun_by_text:
         return commit.announce_statement(groups, write, managers_of)
     ledger.add(groups, write)
-    if alone or autocommit.commits_with_it(conn, statement, write):
+    managers = (manager for group in groups for manager in managers_of(group))
+    if alone or autocommit.commits_with_it(conn, statement, write) or autocommit.keeps_at_once(conn, write, managers):
         # What was written stays known, for who can tell whether the transaction has ended: too much is safe, too little never.
         return commit.announce_so_far(ledger, managers_of)
     return None

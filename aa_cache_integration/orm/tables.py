@@ -11,13 +11,14 @@ from sqlalchemy import Table
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.elements import ReleaseSavepointClause, SavepointClause, TextClause
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.sql.selectable import SelectBase, TextualSelect
+from sqlalchemy.sql.selectable import SelectBase, TableClause, TextualSelect
 
 from aa_cache_integration.codecs.identity import base_table_name
 from aa_cache_integration.orm import named
-from aa_cache_integration.orm.cascades import changed_by_the_database, commits_at_once, namesakes, only_adds, replaces
+from aa_cache_integration.orm.cascades import changed_by_the_database, namesakes, only_adds, replaces
 from aa_cache_integration.orm.changes import Write
 from aa_cache_integration.orm.rows import Rows, flushed_rows, named_rows
+from aa_cache_integration.orm.sql import Target
 from aa_cache_integration.orm.text import NOTHING, RELEASE, SAVEPOINT, SESSION_STATE, UNKNOWN, written_by_text
 
 if TYPE_CHECKING:
@@ -76,14 +77,13 @@ def written_by(context: ExecutionContext, statement: str) -> Write:
     write = _seen(context, statement)
     if declared is None or write.control or write.begins:
         return write
-    told = named.written_as_declared(declared, context.dialect.name)
+    told = named.written_as_declared(declared)
     return replace(
         write,
         tables=write.tables | told.tables,
         bulk=write.bulk | told.bulk,
         strangers=frozenset(),
         unknown=False,
-        at_once=write.at_once or told.at_once,
     )
 
 
@@ -120,7 +120,7 @@ def _form_of(compiled: SQLCompiler, statement: str) -> _Form:
     for element, main in written:
         targets = _targets(element)
         if not all(isinstance(table, Table) for table in targets):
-            return _Form(UNKNOWN)  # a join, an alias, or a lightweight table of text
+            return _Form(_by_name(compiled, [element for element, _ in written]))
         tables.update(dict.fromkeys(targets))
         if main and element.is_insert and _only_adds(compiled, element):
             continue
@@ -129,10 +129,22 @@ def _form_of(compiled: SQLCompiler, statement: str) -> _Form:
         bulk.update(dict.fromkeys((*targets, *caused)))
     others = namesakes(tables)
     names = frozenset(table.fullname for table in tables) | others
-    write = Write(names, frozenset(table.fullname for table in bulk) | others, at_once=commits_at_once(tables, dialect))
+    write = Write(names, frozenset(table.fullname for table in bulk) | others)
     form = _Form(write, tuple(tables))
     (element, main), *more = written
     return _exact_form(compiled, element, form, others) if main and not more and len(_targets(element)) == 1 else form
+
+
+def _by_name(compiled: SQLCompiler, elements: list[Any]) -> Write:
+    """Return what is written by statements of which some name a table alone (``table("products")``); a join or an alias may be anything."""
+    targets: list[Target] = []
+    for element in elements:
+        verb = "delete" if element.is_delete else "insert" if element.is_insert and not _upserts(compiled, element) else "update"
+        for table in _targets(element):
+            if not isinstance(table, TableClause) or element._prefixes:  # noqa: SLF001 - has no public reader
+                return UNKNOWN
+            targets.append(Target(table.name, getattr(table, "schema", None), verb, None))  # type: ignore[arg-type] # of three literals
+    return named.written_to(targets)
 
 
 def _targets(element: Any) -> tuple[Any, ...]:
