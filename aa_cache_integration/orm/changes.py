@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,30 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sqlalchemy.engine import Connection
-    from sqlalchemy.orm import Session
 
     from aa_cache_integration.core.transactions import Transaction
     from aa_cache_integration.manager import CacheManager
     from aa_cache_integration.pauses import Cover
     from aa_cache_integration.planner import Planner
 
-__all__ = ("ChangeSet", "Ledger", "Pending", "Stage", "Write", "enter_unit_of_work", "in_unit_of_work", "ledger_of")
+__all__ = ("ChangeSet", "Ledger", "Pending", "Stage", "Write", "ledger_of")
 
 _INFO = "aa_cache_integration"
-
-_flushing: ContextVar[weakref.ReferenceType[Session] | None] = ContextVar("aa_cache_flushing", default=None)
-
-
-def enter_unit_of_work(session: Session) -> None:
-    """Tell that a session's flush begins in this context."""
-    _flushing.set(weakref.ref(session))
-
-
-def in_unit_of_work() -> bool:
-    """Whether a session flushes in this context, so that keys are spelled as the database gave them."""
-    entered = _flushing.get()
-    session = None if entered is None else entered()
-    return session is not None and session._flushing  # noqa: SLF001 - has no public reader; a flush that fails has no other end
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.pool import Pool
 
-from aa_cache_integration.orm import commit, transactions
-from aa_cache_integration.orm.changes import Ledger, Stage, enter_unit_of_work, ledger_of
+from aa_cache_integration.orm import commit, flushes, transactions
+from aa_cache_integration.orm.changes import Ledger, Stage, ledger_of
 from aa_cache_integration.orm.managers import managers_of
 from aa_cache_integration.orm.statements import COMMITS, STATEMENT, after_cursor_execute, before_cursor_execute
 from aa_cache_integration.orm.tables import forget_forms
@@ -193,7 +193,7 @@ def _invalidate(_dbapi_connection: Any, record: Any, _exception: BaseException |
 
 
 def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
-    enter_unit_of_work(session)
+    flushes.enter(session)
 
 
 def _after_begin(session: Session, _transaction: Any, connection: Connection) -> None:

@@ -19,13 +19,13 @@ from aa_cache_integration.codecs.family import root_of
 from aa_cache_integration.codecs.identity import identity_of
 from aa_cache_integration.codecs.registered import only_mapper_of
 from aa_cache_integration.exceptions import IdentityError
+from aa_cache_integration.orm import flushes
 from aa_cache_integration.orm.cascades import replaces
-from aa_cache_integration.orm.changes import in_unit_of_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Table
+    from sqlalchemy import Dialect, Table
     from sqlalchemy.engine.interfaces import ExecutionContext
     from sqlalchemy.orm import Mapper
     from sqlalchemy.sql.compiler import SQLCompiler
@@ -47,12 +47,14 @@ class _Named:
     """Whether column and parameter are of one type, in which equal values are the same key for the database and here."""
     pads: bool
     """Whether the database may give a text back otherwise than it got it: of fixed width, or of a type that knows no case."""
+    folds: bool
+    """Whether the database may take two spellings of a text for one, so that only what was loaded is surely spelled as there."""
     several: bool = False
     """Whether the parameter is a list, of ``IN``."""
 
-    def keeps(self, value: Any) -> bool:
-        """Whether the database gives this value back as it got it."""
-        return isinstance(value, str) and not self.pads
+    def is_spelled_as_stored(self, value: Any, root: Mapper[Any]) -> bool:
+        """Whether a text that a flush names is spelled as the database has it."""
+        return isinstance(value, str) and not self.pads and (not self.folds or flushes.has_loaded(root, value))
 
     def values(self, row: Mapping[str, Any], expanded: Mapping[str, Sequence[str]]) -> list[tuple[Any, ...]]:
         """Return what the parameter holds, for these columns.
@@ -100,10 +102,11 @@ class Rows:
 
         A collation may take one spelling for another, so texts are believed of the unit of work alone, which has them as they were loaded.
         """
-        of_unit_of_work = is_flush and in_unit_of_work()
+        flushes_now = is_flush and flushes.is_under_way()
+        root = root_of(self.mapper)
         return all(
             (is_flush or named.is_exact)
-            and all(_is_exact(value) or (of_unit_of_work and named.keeps(value)) for value in itertools.chain(*part))
+            and all(_is_exact(value) or (flushes_now and named.is_spelled_as_stored(value, root)) for value in itertools.chain(*part))
             for named, part in zip(self.named, parts, strict=True)
         )
 
@@ -158,14 +161,15 @@ def _named(left: Any, right: BindParameter[Any], operator: Any, compiled: SQLCom
         return None
     parameter = compiled.bind_names[right]
     if isinstance(left, Column):
-        return _Named((places[left],), parameter, _same(left.type, right.type), _pads(left.type), several) if left in places else None
+        if left not in places:
+            return None
+        return _Named((places[left],), parameter, _same(left.type, right.type), *_spelling((left,), compiled.dialect), several)
     columns = list(left.clauses) if isinstance(left, Tuple) and several else []
     if not columns or not all(isinstance(column, Column) and column in places for column in columns):
         return None
     types = list(getattr(right.type, "types", ()))
     exact = len(types) == len(columns) and all(map(_same, (column.type for column in columns), types))
-    pads = any(_pads(column.type) for column in columns)
-    return _Named(tuple(places[column] for column in columns), parameter, exact, pads, several)
+    return _Named(tuple(places[column] for column in columns), parameter, exact, *_spelling(columns, compiled.dialect), several)
 
 
 def _same(column: Any, parameter: Any) -> bool:
@@ -174,9 +178,18 @@ def _same(column: Any, parameter: Any) -> bool:
     return own and any(isinstance(column, kind) and isinstance(parameter, kind) for kind in (Integer, Uuid))
 
 
-def _pads(column: Any) -> bool:
-    kinds = [column, *getattr(column, "_variant_mapping", {}).values()]
-    return any(isinstance(getattr(kind, "impl", kind), (CHAR, NCHAR)) or kind.__visit_name__ in {"CITEXT", "BPCHAR"} for kind in kinds)
+def _spelling(columns: Iterable[ColumnElement[Any]], dialect: Dialect) -> tuple[bool, bool]:
+    """Return whether the database pads or folds texts of one of these columns; see `_Named`."""
+    kinds = [kind for column in columns for kind in (column.type, *getattr(column.type, "_variant_mapping", {}).values())]
+    kinds = [getattr(kind, "impl", kind) for kind in kinds]
+    pads = any(isinstance(kind, (CHAR, NCHAR)) or kind.__visit_name__ in {"CITEXT", "BPCHAR"} for kind in kinds)
+    return pads, any(_folds(getattr(kind, "collation", None), dialect) for kind in kinds)
+
+
+def _folds(collation: str | None, dialect: Dialect) -> bool:
+    if collation is None:
+        return dialect.name not in {"postgresql", "sqlite", "oracle"}
+    return collation.upper() not in {"BINARY", "C", "POSIX", "UCS_BASIC"} and not collation.lower().endswith("_bin")
 
 
 def _base_key(mapper: Mapper[Any], table: Table) -> tuple[ColumnElement[Any], ...]:
