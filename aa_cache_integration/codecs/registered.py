@@ -110,7 +110,8 @@ def only_mapper_of(table: Table) -> Mapper[Any] | None:
     if mapper is None:
         return None
     root = root_of(mapper)
-    others = (root_of(other) for other in _mappers() if _is_mapped(other) and any(are_one(table, one) for one in _tables_of(other)))
+    named = table.fullname  # what is written to a table of another name, though it may be the same one, is never known by row
+    others = (root_of(other) for other in _mappers() if _is_mapped(other) and any(one.fullname == named for one in _tables_of(other)))
     return mapper if all(other is root or _has_same_cells(root, other) for other in others) else None
 
 

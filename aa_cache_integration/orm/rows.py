@@ -149,8 +149,11 @@ def _named_by(criteria: Iterable[ColumnElement[Any]], compiled: SQLCompiler, pla
     for criterion in criteria:
         if isinstance(criterion, BooleanClauseList) and criterion.operator is operators.and_:
             yield from _named_by(criterion.clauses, compiled, places)
-        elif isinstance(criterion, BinaryExpression) and isinstance(criterion.right, BindParameter):
-            named = _named(criterion.left, criterion.right, criterion.operator, compiled, places)
+        elif isinstance(criterion, BinaryExpression):
+            left, right = criterion.left, criterion.right
+            if isinstance(left, BindParameter) and criterion.operator is operators.eq:
+                left, right = right, left
+            named = _named(left, right, criterion.operator, compiled, places) if isinstance(right, BindParameter) else None
             if named is not None:
                 yield named
 

@@ -84,6 +84,7 @@ def written_by(context: ExecutionContext, statement: str) -> Write:
         bulk=write.bulk | told.bulk,
         strangers=frozenset(),
         unknown=False,
+        session_state="" if write.unknown else write.session_state,
     )
 
 

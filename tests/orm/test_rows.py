@@ -6,7 +6,21 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import ForeignKey, String, and_, bindparam, delete, insert, literal_column, or_, select, tuple_, type_coerce, update
+from sqlalchemy import (
+    ForeignKey,
+    String,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    type_coerce,
+    update,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from aa_cache_integration.orm.cascades import changed_by_the_database
@@ -24,6 +38,7 @@ IDENTS = (1, 2, 3)
 EXACT: dict[str, Callable[[Any], Any]] = {
     "equals": lambda s: s.execute(update(products).where(products.c.id == 1).values(name="new")),
     "equals, turned round": lambda s: s.execute(update(products).where(1 == products.c.id).values(name="new")),  # noqa: SIM300 - on purpose
+    "equals, the parameter first": lambda s: s.execute(update(products).where(literal(1) == products.c.id).values(name="new")),
     "equals, and more": lambda s: s.execute(update(products).where(products.c.id == 1, products.c.stock == 0).values(name="new")),
     "equals within and_": lambda s: s.execute(update(products).where(and_(products.c.id == 1, products.c.stock == 0)).values(name="new")),
     "equals, in the ORM": lambda s: s.execute(update(Product).where(Product.id == 1).values(name="new")),

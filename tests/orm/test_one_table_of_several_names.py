@@ -1,0 +1,258 @@
+"""One table of the database under several names, in several metadata, mapped by several classes; and foreign keys between such."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import (
+    Column,
+    Computed,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    func,
+    text,
+    update,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
+
+from aa_cache_integration.codecs.registered import are_one, known_tables, only_mapper_of
+from aa_cache_integration.orm.cascades import changed_by_the_database, namesakes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.orm.world import World
+
+
+class Base(DeclarativeBase):
+    """The first."""
+
+
+class Plain(Base):
+    __tablename__ = "named_twice"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class InMain(Base):
+    """The same table by the name of its schema."""
+
+    __tablename__ = "named_twice"
+    __table_args__ = {"schema": "main"}  # noqa: RUF012 - SQLAlchemy's form
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class Capital(DeclarativeBase):
+    """Another metadata."""
+
+
+class InCapitals(Capital):
+    """The same table in capitals."""
+
+    __tablename__ = "NAMED_TWICE"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class Staff(Base):
+    """Joined tables here, of which another metadata maps one as a table of its own."""
+
+    __tablename__ = "staff_twice"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "staff"}  # noqa: RUF012
+
+
+class Pilot(Staff):
+    __tablename__ = "pilots_twice"
+    id: Mapped[int] = mapped_column(ForeignKey("staff_twice.id", ondelete="CASCADE"), primary_key=True)
+    hours: Mapped[int]
+    __mapper_args__ = {"polymorphic_identity": "pilot"}  # noqa: RUF012
+
+
+class PilotAlone(Capital):
+    __tablename__ = "pilots_twice"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    hours: Mapped[int]
+
+
+MODELS = (Plain, InMain, InCapitals)
+
+
+@pytest.fixture
+def cached(world: World) -> World:
+    def prepare() -> None:
+        world.in_the_database("CREATE TABLE named_twice (id INTEGER PRIMARY KEY, name TEXT)")
+        world.in_the_database("CREATE TABLE staff_twice (id INTEGER PRIMARY KEY, kind TEXT)")
+        world.in_the_database("CREATE TABLE pilots_twice (id INTEGER PRIMARY KEY, hours INTEGER)")
+        for ident in (1, 2):
+            world.in_the_database(f"INSERT INTO named_twice VALUES ({ident}, 'old')")  # noqa: S608 - of two numbers
+        world.in_the_database("INSERT INTO staff_twice VALUES (1, 'pilot')")
+        world.in_the_database("INSERT INTO pilots_twice VALUES (1, 0)")
+        fill(world)
+
+    world.preparations.append(prepare)
+    return world
+
+
+def fill(world: World) -> None:
+    for model in MODELS:
+        for ident in (1, 2):
+            world.read(model, ident)
+    world.read(Staff, 1)
+    world.read(PilotAlone, 1)
+
+
+WAYS: dict[str, Callable[[Any, Any], Any]] = {
+    "a flush": lambda session, model: setattr(session.get_one(model, 1), "name", "new"),
+    "DML by key": lambda session, model: session.execute(update(model.__table__).where(model.__table__.c.id == 1).values(name="new")),
+    "text": lambda session, model: session.execute(text(f"UPDATE {model.__table__.fullname} SET name = 'new' WHERE id = 1")),  # noqa: S608
+    "a declared text": lambda session, model: session.execute(
+        text("UPDATE named_twice SET name = 'new'"), execution_options={"aa_cache_tables": [model.__table__.fullname]}
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("model", MODELS)
+def test_a_write_under_one_name_is_seen_under_each(cached: World, model: Any, way: Any) -> None:
+    with cached.session() as session:
+        way(session, model)
+        session.commit()
+    assert {cached.read(other, 1).name for other in MODELS} == {"new"}
+
+
+def test_tables_told_by_the_application_are_meant_under_each_name(cached: World) -> None:
+    cached.in_the_database("UPDATE named_twice SET name = 'new'")
+    cached.registry.invalidate_table("main.Named_Twice")
+    assert {cached.read(other, 1).name for other in MODELS} == {"new"}
+    fill(cached)
+    cached.in_the_database("UPDATE named_twice SET name = 'newer'")
+    cached.registry.invalidate(Plain, 1)
+    assert {cached.read(other, 1).name for other in MODELS} == {"newer"}
+
+
+@pytest.mark.parametrize("model", [Pilot, PilotAlone])
+@pytest.mark.parametrize("flush", [True, False])
+def test_a_table_that_two_metadata_map_by_other_cells_is_known_as_a_whole(cached: World, model: Any, flush: bool) -> None:
+    with cached.session() as session:
+        if flush:
+            session.get_one(model, 1).hours = 9
+        else:
+            session.execute(update(model.__table__).where(model.__table__.c.id == 1).values(hours=9))
+        session.commit()
+    assert cached.read(Staff, 1).hours == 9
+    assert cached.read(PilotAlone, 1).hours == 9
+
+
+def test_classes_of_one_table_name_and_key_have_one_cell() -> None:
+    assert only_mapper_of(Plain.__table__) is not None
+    assert only_mapper_of(Pilot.__table__) is None
+    assert only_mapper_of(Staff.__table__) is not None
+
+
+def test_the_parts_of_an_instance_that_is_mapped_otherwise_too_are_others_rows() -> None:
+    assert Pilot.__table__ in changed_by_the_database(Staff.__table__, None, other_rows=True)
+
+
+def table(name: str, metadata: MetaData, *parts: Any, **options: Any) -> Table:
+    return Table(name, metadata, *parts, **options)
+
+
+def test_two_names_may_mean_one_table_unless_both_have_a_schema() -> None:
+    base = MetaData()
+    plain, one, other = (table("of_many", base, schema=schema) for schema in (None, "one", "other"))
+    assert are_one(plain, one)
+    assert are_one(one, plain)
+    assert not are_one(one, other)
+    assert are_one(one, table("OF_MANY", MetaData(), schema="One"))
+    assert not are_one(plain, table("of_more", MetaData()))
+
+
+def test_each_name_that_may_mean_the_table_is_told_with_it() -> None:
+    assert namesakes([Plain.__table__]) == {"main.named_twice", "NAMED_TWICE"}
+    assert namesakes([InMain.__table__]) == {"named_twice", "NAMED_TWICE"}
+
+
+# Foreign keys
+
+
+def caused(changed: Table, columns: set[str] | None) -> set[str]:
+    found = changed_by_the_database(changed, None if columns is None else frozenset(columns))
+    return {one.fullname for one in found}
+
+
+def test_foreign_keys_are_followed_into_other_metadata_and_through_those_that_map_nothing() -> None:
+    first, between, last = MetaData(), MetaData(), registry()
+    parent = table("far_parents", first, Column("id", Integer, primary_key=True))
+    middle = table("far_middle", between, Column("id", Integer, ForeignKey(parent.c.id, ondelete="CASCADE"), primary_key=True))
+    child = table("far_children", last.metadata, Column("id", Integer, ForeignKey(middle.c.id, ondelete="CASCADE"), primary_key=True))
+    last.map_imperatively(type("FarChild", (), {}), child)
+    assert middle in known_tables()
+    assert caused(parent, None) == {"far_middle", "far_children"}
+    last.dispose()
+
+
+def test_a_foreign_key_leads_to_the_table_of_its_name_in_whichever_metadata() -> None:
+    one, other = MetaData(), MetaData()
+    folder = table("near_folders", one, Column("id", Integer, primary_key=True))
+    table("near_folders", other, Column("id", Integer, primary_key=True))
+    mapped = registry(metadata=other)
+    box = table(
+        "near_boxes", other, Column("id", Integer, primary_key=True), Column("f", ForeignKey("near_folders.id", ondelete="SET NULL"))
+    )
+    mapped.map_imperatively(type("NearBox", (), {}), box)
+    assert caused(folder, None) == {"near_boxes"}
+    mapped.dispose()
+
+
+def test_columns_that_the_database_computes_are_set_with_any_other() -> None:
+    base = MetaData()
+    parent = table(
+        "sums",
+        base,
+        Column("a", Integer, primary_key=True),
+        Column("twice", Integer, Computed("a * 2"), unique=True),
+        Column("at", String, onupdate=func.now(), unique=True),
+        Column("other", Integer),
+    )
+    table("of_twice", base, Column("id", Integer, primary_key=True), Column("t", ForeignKey(parent.c.twice, onupdate="CASCADE")))
+    table("of_at", base, Column("id", Integer, primary_key=True), Column("t", ForeignKey(parent.c.at, onupdate="CASCADE")))
+    assert caused(parent, {"other"}) == {"of_twice", "of_at"}
+
+
+def test_set_null_of_a_key_of_several_columns_sets_all_of_them() -> None:
+    base = MetaData()
+    root = table("set_roots", base, Column("a", Integer, primary_key=True), Column("b", Integer, primary_key=True))
+    middle = table(
+        "set_middle",
+        base,
+        Column("ra", Integer),
+        Column("rb", Integer, unique=True),
+        ForeignKeyConstraint(["ra", "rb"], ["set_roots.a", "set_roots.b"], onupdate="SET NULL"),
+    )
+    table("set_leaves", base, Column("rb", Integer, ForeignKey(middle.c.rb, onupdate="CASCADE")))
+    assert caused(root, {"a"}) == {"set_middle", "set_leaves"}
+
+
+def test_a_constraint_that_is_appended_later_is_looked_at(world: World) -> None:
+    late = table("appended", Base.metadata, Column("id", Integer, primary_key=True), Column("n", Integer))
+    statement = late.insert().values(id=1, n=1)
+    world.in_the_database("CREATE TABLE appended (id INTEGER PRIMARY KEY, n INTEGER)")
+    try:
+        for expected in (False, True):
+            with world.session() as session, world.intents_at_commit() as seen:
+                session.execute(statement)
+                session.commit()
+            assert ("~:bulk:appended" in seen[0]) is expected
+            world.in_the_database("DELETE FROM appended")
+            late.append_constraint(UniqueConstraint(late.c.n, sqlite_on_conflict="REPLACE"))
+    finally:
+        Base.metadata.remove(late)

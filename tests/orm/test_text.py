@@ -1,0 +1,121 @@
+"""What a text statement does to transactions and sessions, whatever stands before or around its words (DESIGN 6)."""
+
+from __future__ import annotations
+
+import pytest
+
+from aa_cache_integration.orm.changes import Write
+from aa_cache_integration.orm.text import NOTHING, leading_word, written_by_text
+
+STATE = "connection"
+
+
+def told(statement: str, dialect: str = "postgresql") -> tuple[bool, bool, str]:
+    """Return whether it may write anything, whether it may control transactions, and what becomes of the session."""
+    write = written_by_text(statement, dialect)
+    return write.unknown, write.controls, write.session_state
+
+
+@pytest.mark.parametrize(
+    ("statement", "dialect", "word"),
+    [
+        ("  select 1", "sqlite", "select"),
+        ("-- x\n/* y */ UPDATE p", "sqlite", "update"),
+        ("((select 1))", "postgresql", "select"),
+        ("# x\nuse other", "mysql", "use"),
+        ("# x\nuse other", "postgresql", ""),
+        ("", "sqlite", ""),
+    ],
+)
+def test_the_first_word_is_found_behind_comments_and_brackets(statement: str, dialect: str, word: str) -> None:
+    assert leading_word(statement, dialect) == word
+
+
+@pytest.mark.parametrize(
+    ("statement", "dialect"),
+    [
+        ("/* /* */ select 1 */ update p set n = 1", "postgresql"),
+        ("/* /* */ rollback */ update p set n = 1", "postgresql"),
+        ("/*! replace p */ select 1, 'x'", "mysql"),
+        ("/*M! replace p */ select 1, 'x'", "mariadb"),
+        ("/*! begin */", "mysql"),
+        ("begin; update p set n = 1; commit", "postgresql"),
+        ("update p set n = 1; commit", "postgresql"),
+        ("begin; update p set n = 1", "postgresql"),
+        ("savepoint a; update p set n = 1; savepoint a", "sqlite"),
+        ("do $$ begin update p set n = 1; commit; end $$", "postgresql"),
+        ("set statement max_statement_time = 60 for update p set n = 1", "mariadb"),
+        ("set statement x = 1 for create table z (a int)", "mariadb"),
+        ("create trigger t after insert on p begin update q set n = 1; end; commit", "sqlite"),
+    ],
+)
+def test_what_may_be_anything_and_end_transactions_is_taken_for_that(statement: str, dialect: str) -> None:
+    assert told(statement, dialect) == (True, True, STATE)
+
+
+@pytest.mark.parametrize(
+    ("statement", "dialect"),
+    [
+        ("set search_path to ten; select 1", "postgresql"),
+        ("/*c*/ create temp table p (id int)", "postgresql"),
+        ("create /*c*/ temporary table p (id int)", "mysql"),
+        ("create or replace local temp view p as select 1", "postgresql"),
+        ("select * into temp p from q", "postgresql"),
+        ("create table pg_temp.p as select 1", "postgresql"),
+        ("do $$ begin perform 1; set search_path = x; end $$; ", "postgresql"),
+        ("execute immediate 'create temporary table p (id int)'", "mariadb"),
+        ("update p set n = set_config('role', 'x', false)", "postgresql"),
+    ],
+)
+def test_what_may_change_what_the_connection_sees_is_noticed(statement: str, dialect: str) -> None:
+    unknown, _, state = told(statement, dialect)
+    assert (unknown, state) == (True, STATE)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create table p (id int, temp float, use_by date, parent int references p on delete set null)",
+        "alter table p add column set_by int",
+        "update p set n = 1",
+        "insert into p select 1",
+        "create trigger t after insert on p begin update q set n = 1; update r set n = 2; end",
+        "create function f() returns int language sql as $$ update p set n = 1; select 1; $$",
+        "explain analyze update p set n = 1",
+        "do $$ update p set n = 1 $$",
+        "execute immediate 'update p set n = 1'",
+        "truncate p",
+        "call p(1)",
+    ],
+)
+def test_ordinary_statements_leave_the_session_as_it_is(statement: str) -> None:
+    assert told(statement) == (True, False, "")
+
+
+@pytest.mark.parametrize(
+    "statement", ["select 1", "select 1;", " ; select 1 ", "values (1)", "show all", "rollback", "rollback to savepoint a"]
+)
+def test_what_reads_writes_nothing(statement: str) -> None:
+    assert written_by_text(statement.strip(" ;"), "postgresql") is NOTHING
+
+
+@pytest.mark.parametrize(
+    ("statement", "dialect", "write"),
+    [
+        ("commit", "postgresql", Write(control="commit")),
+        ("/*c*/ commit prepared 'x'", "postgresql", Write(control="commit prepared")),
+        ("/*c*/ xa commit 'q'", "mariadb", Write(control="commit prepared")),
+        ("# c\nbegin", "mysql", Write(begins=True, session_state="transaction")),
+        ("begin", "sqlite", Write(begins=True)),
+        ("commit and chain", "postgresql", Write(controls=True)),
+        ("rollback and chain", "postgresql", Write(controls=True)),
+        ("set autocommit = 0", "mysql", Write(controls=True, session_state="connection")),
+        ("set local search_path to ten", "postgresql", Write(session_state="transaction")),
+        ("set search_path to ten", "postgresql", Write(session_state="connection")),
+        ("# c\nuse other", "mysql", Write(session_state="connection")),
+        ("savepoint a -- x", "sqlite", Write(control="savepoint")),
+        ("release/*c*/a", "sqlite", Write(control="release")),
+    ],
+)
+def test_what_controls_transactions_and_sessions_is_told_by_its_word(statement: str, dialect: str, write: Write) -> None:
+    assert written_by_text(statement, dialect) == write
