@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import CHAR, DateTime, Enum, Integer, Numeric, String, TypeDecorator, bindparam, event, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, make_transient_to_detached, mapped_column
 
-from tests.orm.world import World
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.orm.world import World
 
 
 class Base(DeclarativeBase):
