@@ -12,13 +12,9 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.orm.ways import DATABASES, POSTGRESQL, SQLITE
 from tests.orm.ways_bench import benches
-from tests.orm.ways_bulk import BULK_WAYS
-from tests.orm.ways_core import CORE_WAYS
-from tests.orm.ways_odd import ODD_WAYS
-from tests.orm.ways_orm import ORM_WAYS
-from tests.orm.ways_text import TEXT_WAYS
+from tests.orm.ways_table import WAYS
 from tests.orm.ways_trial import Trial
-from tests.orm.write_models import Book, Remark
+from tests.orm.write_models import Remark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
