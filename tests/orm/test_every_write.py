@@ -14,7 +14,7 @@ from tests.orm.ways import DATABASES, POSTGRESQL, SQLITE
 from tests.orm.ways_bench import benches
 from tests.orm.ways_table import WAYS
 from tests.orm.ways_trial import Trial
-from tests.orm.write_models import Remark
+from tests.orm.write_models import Book, Remark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tests.conftest import RecordedEvents
     from tests.orm.ways import Way
     from tests.orm.ways_bench import Bench
-
-WAYS = (*ORM_WAYS, *BULK_WAYS, *CORE_WAYS, *TEXT_WAYS, *ODD_WAYS)
 
 _CHOSEN = {"flush: update", "many-to-many: replace", "Core update by key", "Core update by another column", "text: UPDATE"}
 REPRESENTATIVES = [way for way in WAYS if way.name in _CHOSEN]
