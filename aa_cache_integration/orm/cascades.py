@@ -30,22 +30,33 @@ def changed_by_the_database(table: Table, columns: frozenset[str] | None, *, oth
     found: dict[Table, None] = {}
     seen: set[tuple[Table, frozenset[str] | None, bool]] = set()
     waiting = [(table, columns, other_rows)]
-    children = tuple(dict.fromkeys((*table.metadata.tables.values(), *known_tables())))
+    keys = _keys_by_target((*table.metadata.tables.values(), *known_tables()))
     while waiting:
         parent, changed, is_own = waiting.pop()
         changed = None if changed is None else changed | _computed(parent)
-        for child in children:
-            for key in child.foreign_keys:
-                then = _effect(key, parent, changed)
-                if then is _NO_EFFECT:
-                    continue
-                edge = (child, then, is_own and _inherits(key))
-                if not edge[2]:
-                    found[child] = None
-                if edge not in seen:
-                    seen.add(edge)
-                    waiting.append(edge)
+        for key in keys.get(parent.name.casefold(), ()):
+            then = _effect(key, parent, changed)
+            if then is _NO_EFFECT:
+                continue
+            child = key.parent.table
+            edge = (child, then, is_own and _inherits(key))
+            if not edge[2]:
+                found[child] = None
+            if edge not in seen:
+                seen.add(edge)
+                waiting.append(edge)
     return tuple(found)
+
+
+def _keys_by_target(tables: Iterable[Table]) -> dict[str, list[ForeignKey]]:
+    """Return the foreign keys of the tables, by the name of what they lead to."""
+    found: dict[str, list[ForeignKey]] = {}
+    for table in dict.fromkeys(tables):
+        for key in table.foreign_keys:
+            target = target_of(key)
+            if target is not None:
+                found.setdefault(target.name.casefold(), []).append(key)
+    return found
 
 
 def _computed(table: Table) -> frozenset[str]:
@@ -85,10 +96,15 @@ def replaces(table: Table) -> bool:
 
 def namesakes(tables: Iterable[Table]) -> frozenset[str]:
     """Return the names of other tables that may be the same in the database (`are_one`): which rows of these are written isn't known."""
-    own = tuple(tables)
-    names = {table.name.casefold() for table in own}
-    others = [other for other in known_tables() if other.name.casefold() in names]
-    found = {other.fullname for other in others for table in own if other.fullname != table.fullname and are_one(table, other)}
+    own: dict[str, list[Table]] = {}
+    for table in tables:
+        own.setdefault(table.name.casefold(), []).append(table)
+    found = {
+        other.fullname
+        for other in known_tables()
+        for table in own.get(other.name.casefold(), ())
+        if other.fullname != table.fullname and are_one(table, other)
+    }
     return frozenset(found)
 
 
