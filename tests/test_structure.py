@@ -46,7 +46,7 @@ LEVELS: Final = {
 """A room imports its own level and those below it."""
 
 UPWARD: Final = {("manager", "orm"), ("registry", "orm")}
-"""The only imports that go up, both inside functions: the manager's ``fetch_*`` and the registry's ``bind``."""
+"""The only imports that go up, all inside functions: the manager's ``fetch_*``, the registry's ``bind`` and what it tells of writes."""
 
 LIBRARIES: Final = {
     "sqlalchemy": ("orm", "codecs"),

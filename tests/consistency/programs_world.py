@@ -41,7 +41,7 @@ class World:
             begin_recipe(self.engine)
         self.folds = self.engine.dialect.name in {"mysql", "mariadb"}
         """Whether keys know no case."""
-        self._wrappers: dict[Session, AsyncSession] = {}
+        self._wrappers: dict[Session, AsyncSession | None] = {}
         Base.metadata.create_all(self._behind)
         CacheRegistry.from_mapping({}).bind(self.engine)
 
@@ -64,7 +64,9 @@ class World:
     def session(self) -> Session:
         """Return a new session; what it does in an asynchronous world, it does in a greenlet."""
         if self.loop is None:
-            return Session(self._engine)
+            session = Session(self._engine)
+            self._wrappers[session] = None
+            return session
         wrapper = AsyncSession(self._engine)
         self._wrappers[wrapper.sync_session] = wrapper
         return wrapper.sync_session
@@ -92,7 +94,8 @@ class World:
             self.loop.run_until_complete(manager.aclose())
 
     def forget(self) -> None:
-        """Forget the sessions of a program that is over."""
+        """Close and forget the sessions of a program that is over, perhaps in the middle."""
+        self.run(lambda: [session.close() for session in self._wrappers])
         self._wrappers.clear()
 
     def close(self) -> None:
