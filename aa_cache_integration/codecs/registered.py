@@ -36,7 +36,17 @@ _by_name: weakref.WeakValueDictionary[str, type[Any]] = weakref.WeakValueDiction
 
 def _mappers() -> Iterator[Mapper[Any]]:
     for registry in mapperlib._all_registries():  # noqa: SLF001 -- the only list of registries there is
-        yield from registry.mappers
+        for manager in _managers_of(registry):
+            if manager.is_mapped:  # not so a class whose declaration failed, or is under way in another thread
+                yield manager.mapper
+
+
+def _managers_of(registry: Any) -> tuple[Any, ...]:
+    while True:
+        try:
+            return tuple(registry._managers)  # noqa: SLF001 -- `mappers` raises for a class that isn't mapped
+        except RuntimeError:  # noqa: PERF203 - another thread has declared a class meanwhile
+            continue
 
 
 def _is_mapped(mapper: Mapper[Any]) -> bool:

@@ -19,12 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ("commits_alone", "commits_with_it", "ends_transaction", "in_transaction", "keeps_at_once")
 
-_BEFORE_A_WORD: Final = r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)*" if sys.version_info >= (3, 11) else r"\s*"
-_BEGUN_BY_THE_DRIVER: Final = re.compile(rf"{_BEFORE_A_WORD}(?:insert|update|delete|replace)", re.DOTALL | re.IGNORECASE)
-"""Before these Python's sqlite3 begins a transaction in its legacy mode; anything else runs without one, and is committed at once.
-
-Until Python 3.11 a comment before the word keeps the driver from seeing it.
-"""
+_BLANK: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)*" if sys.version_info >= (3, 11) else r"\s*", re.DOTALL)
+"""What Python's sqlite3 skips to see a statement's first word; until Python 3.11 no comment."""
+_BEGUN_BY_THE_DRIVER: Final = re.compile("insert|update|delete|replace", re.IGNORECASE)
+"""Before these it begins a transaction in its legacy mode; anything else runs without one, and is committed at once."""
 _KEEPS_TRANSACTIONS: Final = frozenset({"sqlite", "postgresql", "mssql"})
 """Dialects in which no statement but COMMIT commits what the transaction has written; of others that isn't known."""
 _COMMITS_NOTHING: Final = frozenset(
@@ -57,7 +55,8 @@ def commits_alone(conn: Connection, statement: str) -> bool:
     driver: Any = conn.connection.driver_connection
     if getattr(driver, "isolation_level", None) is None or getattr(driver, "autocommit", None) is True:
         return True
-    return _BEGUN_BY_THE_DRIVER.match(statement) is None
+    blank = _BLANK.match(statement)  # by itself, for in one expression with the word it would try every way to divide the blanks
+    return _BEGUN_BY_THE_DRIVER.match(statement, blank.end() if blank else 0) is None
 
 
 def _driver_commits(conn: Connection) -> bool:

@@ -175,8 +175,12 @@ def _take_back(ledger: Ledger) -> None:
     """Take back what was announced; what was written stays known until it is rolled back."""
     pending, ledger.pending, ledger.stage = list(ledger.pending), [], Stage.FAILED
     for item in pending:
-        if (due := item.due()) is not None:
+        if (due := item.due()) is None:
+            continue
+        try:
             _perform(item.manager, lambda protocol, due=due: protocol.withdraw(due), held=True)  # type: ignore[misc]
+        except Exception as error:  # noqa: BLE001 - a ROLLBACK may not fail for the cache's sake; the deadline does it
+            item.manager.emitter.emit(events.DEGRADED, op="commit", reason=f"not withdrawn: {type(error).__name__}: {error}")
 
 
 def abandon(pending: Iterable[Pending]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import CHAR, NCHAR, Integer, Uuid
+from sqlalchemy import CHAR, NCHAR, Date, Enum, Integer, TypeDecorator, Uuid
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList, ColumnElement, Tuple
 from sqlalchemy.sql.schema import Column
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ("Rows", "flushed_rows", "named_rows")
 
 _MOST_ROWS: Final = 10_000
-"""Above these they aren't told one by one; the cache keeps no more of a table's either (``bulk_threshold``)."""
+"""Of one statement; above these they aren't told one by one, whatever ``bulk_threshold`` is."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class _Named:
     parameter: str
     is_exact: bool
     """Whether column and parameter are of one type, in which equal values are the same key for the database and here."""
+    types: tuple[Any, ...]
+    """Of the columns."""
     pads: bool
     """Whether the database may give a text back otherwise than it got it: of fixed width, or of a type that knows no case."""
     folds: bool
@@ -106,7 +108,11 @@ class Rows:
         root = root_of(self.mapper)
         return all(
             (is_flush or named.is_exact)
-            and all(_is_exact(value) or (flushes_now and named.is_spelled_as_stored(value, root)) for value in itertools.chain(*part))
+            and all(
+                _is_exact(value, kind) or (flushes_now and named.is_spelled_as_stored(value, root))
+                for values in part
+                for value, kind in zip(values, named.types, strict=True)
+            )
             for named, part in zip(self.named, parts, strict=True)
         )
 
@@ -117,9 +123,16 @@ class Rows:
         return tuple(by_place[place] for place in range(len(places)))
 
 
-def _is_exact(value: Any) -> bool:
-    """Whether a value has one spelling, in any database."""
-    return type(value) in {int, date} or isinstance(value, (uuid.UUID, enum.Enum))
+def _is_exact(value: Any, column: Any) -> bool:
+    """Whether a value of a column of this type has one spelling, in any database; a number for a text is compared as a number by some."""
+    own = isinstance(column, TypeDecorator)  # which spells it itself, always alike
+    if type(value) is int:
+        return own or isinstance(column, Integer)
+    if type(value) is date:
+        return own or isinstance(column, Date)
+    if isinstance(value, enum.Enum):
+        return own or isinstance(column, Enum)
+    return isinstance(value, uuid.UUID) and (own or isinstance(column, Uuid))
 
 
 def flushed_rows(table: Table) -> Rows | None:
@@ -166,13 +179,16 @@ def _named(left: Any, right: BindParameter[Any], operator: Any, compiled: SQLCom
     if isinstance(left, Column):
         if left not in places:
             return None
-        return _Named((places[left],), parameter, _same(left.type, right.type), *_spelling((left,), compiled.dialect), several)
+        return _Named(
+            (places[left],), parameter, _same(left.type, right.type), (left.type,), *_spelling((left,), compiled.dialect), several
+        )
     columns = list(left.clauses) if isinstance(left, Tuple) and several else []
     if not columns or not all(isinstance(column, Column) and column in places for column in columns):
         return None
     types = list(getattr(right.type, "types", ()))
     exact = len(types) == len(columns) and all(map(_same, (column.type for column in columns), types))
-    return _Named(tuple(places[column] for column in columns), parameter, exact, *_spelling(columns, compiled.dialect), several)
+    own = tuple(column.type for column in columns)
+    return _Named(tuple(places[column] for column in columns), parameter, exact, own, *_spelling(columns, compiled.dialect), several)
 
 
 def _same(column: Any, parameter: Any) -> bool:

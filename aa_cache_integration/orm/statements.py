@@ -108,6 +108,8 @@ def _control(conn: Connection, ledger: Ledger, write: Write, context: Any) -> No
             with commit.rolled_back_if_refused(conn):
                 commit.announce(ledger, managers_of)
             setattr(context, STATEMENT, COMMITS)
+        else:
+            ledger.begun_by_text = ledger.opened_by_savepoint = False
     elif write.control == "release" and ledger.opened_by_savepoint and ledger.changes and not ledger.is_commit_of(conn):
         setattr(context, STATEMENT, commit.announce_so_far(ledger, managers_of))
 

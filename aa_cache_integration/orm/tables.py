@@ -84,7 +84,6 @@ def written_by(context: ExecutionContext, statement: str) -> Write:
         bulk=write.bulk | told.bulk,
         strangers=frozenset(),
         unknown=False,
-        session_state="" if write.unknown else write.session_state,
     )
 
 
@@ -109,7 +108,7 @@ def _form_of(compiled: SQLCompiler, statement: str) -> _Form:
     if isinstance(compiled.statement, (SavepointClause, ReleaseSavepointClause)):
         return _Form(SAVEPOINT if isinstance(compiled.statement, SavepointClause) else RELEASE)
     dialect = compiled.dialect.name
-    if any(not _only_reads(text) for text in _texts_in(compiled)):
+    if any(written_by_text(text, dialect) is not NOTHING for text in _texts_in(compiled)):
         return _Form(named.written_by_any_text(statement, dialect))
     written = list(_dml_in(compiled))
     if not written:  # a construct of the application's own is told by its text
@@ -183,10 +182,6 @@ def _texts_in(compiled: SQLCompiler) -> Iterator[str]:
             yield text.text
 
 
-def _only_reads(text: str) -> bool:
-    return written_by_text(text) is NOTHING
-
-
 def _only_adds(compiled: SQLCompiler, insert: Any) -> bool:
     """Whether an INSERT changes no row that is there: no upsert, no ``OR REPLACE``."""
     return not _upserts(compiled, insert) and not insert._prefixes and only_adds(insert.table)  # noqa: SLF001 - has no public reader
@@ -218,20 +213,20 @@ def _dml_in(compiled: SQLCompiler) -> Iterator[tuple[Any, bool]]:
             yield cte.element, False
 
 
-def _exact_form(compiled: SQLCompiler, element: Any, form: _Form, namesakes: frozenset[str]) -> _Form:
+def _exact_form(compiled: SQLCompiler, element: Any, form: _Form, same: frozenset[str]) -> _Form:
     """Return the form of a statement whose rows are known: its WHERE names them by primary key, or the flush's INSERT adds them."""
     if element._prefixes:  # noqa: SLF001 - has no public reader
         return form
     if element.is_insert:
         upserts = _upserts(compiled, element) or replaces(element.table)
         rows = None if upserts or not form.write.bulk else flushed_rows(element.table)
-        return form if rows is None else replace(form, rows=rows, exact_bulk=namesakes)
+        return form if rows is None else replace(form, rows=rows, exact_bulk=same)
     rows = named_rows(compiled, element)
     if rows is None:
         return form
     # A rule of the table on itself changes other rows of it than the one that is named.
     others = _caused(compiled, element, (element.table,), other_rows=True)
-    return replace(form, rows=rows, exact_bulk=frozenset(table.fullname for table in others) | namesakes)
+    return replace(form, rows=rows, exact_bulk=frozenset(table.fullname for table in others) | same)
 
 
 def _exact(form: _Form, rows: Rows, context: ExecutionContext) -> Write:

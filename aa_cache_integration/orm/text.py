@@ -52,6 +52,7 @@ _HAS_BODY: Final = re.compile(r"create\b[^;]*?\b(?:trigger|function|procedure|ev
 _END_OF_BODY: Final = re.compile(r".*(?:\bend\b|\$\w*\$)([^;]*);*\s*(.*)", re.IGNORECASE | re.DOTALL)
 _STATE_IN_DML: Final = re.compile(r"\bset_config\b|\bpg_temp", re.IGNORECASE)
 _STATE_ELSEWHERE: Final = re.compile(r"\b(?:set|use|attach|detach|temp|temporary|set_config|search_path)\b|\bpg_temp", re.IGNORECASE)
+_LONG: Final = 5_000
 _UPDATE_SETS: Final = re.compile(r"\bupdate\b[^;]*?\bset\b", re.IGNORECASE)
 _EXECUTED_COMMENT: Final = re.compile(r"/\*M?!")
 
@@ -126,7 +127,12 @@ def _one(text: str, dialect: str) -> Write:
         return SESSION_STATE if _STATE_IN_DML.search(text) else NOTHING
     if _MAKES_TEMPORARY.search(_COMMENT.sub(" ", text)) or _STATE_IN_DML.search(text):
         return _UNKNOWN_STATE
-    return _UNKNOWN_STATE if word not in _NO_ORDERS | {"select"} and _STATE_ELSEWHERE.search(_UPDATE_SETS.sub(" ", text)) else UNKNOWN
+    return _UNKNOWN_STATE if word not in _NO_ORDERS | {"select"} and _STATE_ELSEWHERE.search(_without_updates(text)) else UNKNOWN
+
+
+def _without_updates(text: str) -> str:
+    """Return a text without the SET of its UPDATEs; a long one as it is, for looking would take too long."""
+    return text if len(text) > _LONG else _UPDATE_SETS.sub(" ", text)
 
 
 def _controlled_by(word: str, text: str, dialect: str) -> Write | None:

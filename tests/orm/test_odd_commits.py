@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import DDL, StaticPool, event, text, update
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql.dml import Insert
 
 from aa_cache_integration.config import ModelConfig
 from aa_cache_integration.orm import binding
+from aa_cache_integration.orm.changes import ledger_of
 from aa_cache_integration.orm.tables import forget_forms
+from aa_cache_integration.orm.text import leading_word
 from tests.orm.models import Product, Tag
 from tests.orm.world import World, begin_recipe, only_sync
 
@@ -275,3 +278,30 @@ def test_an_engine_that_is_bound_in_the_middle_of_a_transaction(world: World, da
         session.execute(update(Product).where(Product.id == 1).values(name="mine"))
         assert world.call("get_entity", "products", 1, Product) is None, "the transaction has written it"
         session.rollback()
+
+
+@on("database", ["sqlite"])
+def test_a_statement_far_to_the_right_is_looked_at_at_once(world: World, database: str) -> None:
+    """A pattern that tries every way to divide the blanks before it would take for ever."""
+    Program(world).run("\n" + " " * 500 + "WITH x AS (SELECT 1) UPDATE products SET name = 'far' WHERE id = 1", "-- c\n" * 200 + U)
+    assert leading_word("/* c */" * 500 + " " * 500 + "select 1") == "select"
+
+
+@on("database", ["postgresql"])
+def test_a_transaction_of_text_that_wrote_nothing_leaves_nothing_behind(world: World, database: str) -> None:
+    with world.engine.connect() as conn:
+        conn = conn.execution_options(**AUTOCOMMIT)  # noqa: PLW2901
+        for statement in ("BEGIN", "SELECT 1", "COMMIT", U.format("a")):
+            conn.exec_driver_sql(statement)
+        assert not ledger_of(conn.info).changes
+
+
+@on("database", ["sqlite"])
+@only_sync
+def test_a_class_whose_declaration_failed_is_nobodys_concern(world: World, database: str) -> None:
+    base: Any = type("Own", (DeclarativeBase,), {})
+    with pytest.raises(ArgumentError) as failed:
+        type("HasNoKey", (base,), {"__tablename__": "has_no_key"})
+    forget_forms()
+    Program(world).run(update(products).where(products.c.id == 1).values(name="new"), "DELETE FROM tags", ends="commit")
+    assert failed.value
