@@ -136,6 +136,7 @@ class Pause:
 
     def __enter__(self) -> Self:
         """Put the intents, and keep them alive."""
+        self._check_unused()
         with contextlib.ExitStack() as undone:
             undone.callback(self._settle)
             for cover in self._begin():
@@ -153,6 +154,7 @@ class Pause:
 
     async def __aenter__(self) -> Self:
         """See `__enter__`."""
+        self._check_unused()
         async with contextlib.AsyncExitStack() as undone:
             undone.push_async_callback(self._asettle)
             for cover in self._begin():
@@ -168,10 +170,12 @@ class Pause:
         """See `__exit__`."""
         await shielded(self._asettle())
 
-    def _begin(self) -> tuple[Cover, ...]:
-        global _active  # noqa: PLW0603 - replaced as a whole, so that commits read it without a lock
+    def _check_unused(self) -> None:
         if self._covers is not None:
             raise RuntimeError("this pause was used already: call caches.paused() for each")
+
+    def _begin(self) -> tuple[Cover, ...]:
+        global _active  # noqa: PLW0603 - replaced as a whole, so that commits read it without a lock
         covers = self._covers = tuple(self._make())
         self._process = os.getpid()
         with _lock:

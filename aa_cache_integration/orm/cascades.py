@@ -67,11 +67,13 @@ def _computed(table: Table) -> frozenset[str]:
 
 def _inherits(key: ForeignKey) -> bool:
     """Whether a foreign key joins the rows of one instance: a subclass's table to that of its parent (joined inheritance)."""
-    child, parent = only_mapper_of(key.parent.table), mapper_of_table(key.column.table)
+    if not key.parent.primary_key:
+        return False
+    child, parent = mapper_of_table(key.parent.table), mapper_of_table(key.column.table)
     if child is None or parent is None or child is parent or root_of(child) is not root_of(parent):
         return False
     equal = child._equivalent_columns  # noqa: SLF001 - the mapper's own knowledge of joined tables, not to be guessed anew
-    return key.parent.primary_key and key.column in equal.get(key.parent, ())
+    return key.column in equal.get(key.parent, ()) and only_mapper_of(key.parent.table) is not None
 
 
 def _effect(key: ForeignKey, parent: Table, changed: frozenset[str] | None) -> frozenset[str] | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import CHAR, NCHAR, Date, Enum, Integer, TypeDecorator, Uuid
+from sqlalchemy import CHAR, NCHAR, Date, Enum, Integer, String, TypeDecorator, Uuid
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList, ColumnElement, Tuple
 from sqlalchemy.sql.schema import Column
@@ -48,7 +48,7 @@ class _Named:
     types: tuple[Any, ...]
     """Of the columns."""
     pads: bool
-    """Whether the database may give a text back otherwise than it got it: of fixed width, or of a type that knows no case."""
+    """Whether the database may give a text back otherwise than it got it: of fixed width, or of a type that is no plain text (INET)."""
     folds: bool
     """Whether the database may take two spellings of a text for one, so that only what was loaded is surely spelled as there."""
     several: bool = False
@@ -201,8 +201,13 @@ def _spelling(columns: Iterable[ColumnElement[Any]], dialect: Dialect) -> tuple[
     """Return whether the database pads or folds texts of one of these columns; see `_Named`."""
     kinds = [kind for column in columns for kind in (column.type, *getattr(column.type, "_variant_mapping", {}).values())]
     kinds = [getattr(kind, "impl", kind) for kind in kinds]
-    pads = any(isinstance(kind, (CHAR, NCHAR)) or kind.__visit_name__ in {"CITEXT", "BPCHAR"} for kind in kinds)
+    pads = not all(isinstance(kind, String) and not isinstance(kind, (CHAR, NCHAR)) and _is_plain(kind) for kind in kinds)
     return pads, any(_folds(getattr(kind, "collation", None), dialect) for kind in kinds)
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether a type of text is SQLAlchemy's own, or an application's that adds nothing that the database hears of."""
+    return kind.__visit_name__ in {"string", "text", "unicode", "unicode_text", "enum", "VARCHAR", "NVARCHAR", "TEXT", "CLOB", "ENUM"}
 
 
 def _folds(collation: str | None, dialect: Dialect) -> bool:

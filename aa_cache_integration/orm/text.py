@@ -39,6 +39,7 @@ _NO_ORDERS: Final = _DML_WORDS | _DDL_WORDS | {"explain", "analyze", "copy", "lo
 _MYSQL: Final = frozenset({"mysql", "mariadb"})
 _SELECT_INTO: Final = re.compile(r"\binto\b", re.IGNORECASE)
 _SETS_TRANSACTION: Final = re.compile(r"set\s+(?:local|transaction|constraints)\b", re.IGNORECASE)
+_SETS_LOCAL: Final = re.compile(r"set\s+local\b", re.IGNORECASE)
 _SETS_MORE: Final = re.compile(r"\b(?:autocommit|implicit_transactions)\b", re.IGNORECASE)
 _SET_STATEMENT: Final = re.compile(r"set\s+statement\b", re.IGNORECASE)
 _TWO_PHASE: Final = re.compile(r"(?:xa\s+(\w+)|(commit)\s+prepared|rollback\s+prepared|prepare\s+transaction)\b", re.IGNORECASE)
@@ -48,6 +49,8 @@ _CONTROL_WORDS: Final = re.compile(
 )
 _COMMENT: Final = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
 _MAKES_TEMPORARY: Final = re.compile(r"(?:create\s+(?:or\s+replace\s+)?(?:local\s+|global\s+)?|into\s+)temp", re.IGNORECASE)
+_IN_TEMP: Final = re.compile(r"\btemp[\"'`\]]?\s*\.", re.IGNORECASE)
+"""SQLite's schema of temporary tables."""
 _HAS_BODY: Final = re.compile(r"create\b[^;]*?\b(?:trigger|function|procedure|event|package|routine)\b", re.IGNORECASE)
 _END_OF_BODY: Final = re.compile(r".*(?:\bend\b|\$\w*\$)([^;]*);*\s*(.*)", re.IGNORECASE | re.DOTALL)
 _STATE_IN_DML: Final = re.compile(r"\bset_config\b|\bpg_temp", re.IGNORECASE)
@@ -125,7 +128,7 @@ def _one(text: str, dialect: str) -> Write:
         return control
     if word in _READING_WORDS and not (word == "select" and _SELECT_INTO.search(text)):
         return SESSION_STATE if _STATE_IN_DML.search(text) else NOTHING
-    if _MAKES_TEMPORARY.search(_COMMENT.sub(" ", text)) or _STATE_IN_DML.search(text):
+    if _MAKES_TEMPORARY.search(_COMMENT.sub(" ", text)) or _STATE_IN_DML.search(text) or (word in _DDL_WORDS and _IN_TEMP.search(text)):
         return _UNKNOWN_STATE
     return _UNKNOWN_STATE if word not in _NO_ORDERS | {"select"} and _STATE_ELSEWHERE.search(_without_updates(text)) else UNKNOWN
 
@@ -144,16 +147,17 @@ def _controlled_by(word: str, text: str, dialect: str) -> Write | None:
     if word in {"begin", "start"}:
         return _BEGINS if dialect == "sqlite" else _BEGINS_OTHERWISE
     if word in _STATE_WORDS or (word == "pragma" and ("=" in text or "read_uncommitted" in text.lower())):
-        return _set_by(text)
+        return _set_by(text, dialect)
     return None
 
 
-def _set_by(text: str) -> Write:
+def _set_by(text: str, dialect: str) -> Write:
     if _SET_STATEMENT.match(text):
         return _ANYTHING
     if _SETS_MORE.search(text):
         return _CONTROLS_STATE
-    return _TRANSACTION_STATE if _SETS_TRANSACTION.match(text) else SESSION_STATE
+    ends = _SETS_TRANSACTION.match(text) and not (dialect in _MYSQL and _SETS_LOCAL.match(text))  # there LOCAL means the session
+    return _TRANSACTION_STATE if ends else SESSION_STATE
 
 
 def _in_two_phases(verb: str) -> Write:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import DDL, StaticPool, event, text, update
+from sqlalchemy.dialects.postgresql import MACADDR
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.sql.dml import Insert
 
 from aa_cache_integration.config import ModelConfig
@@ -305,3 +306,28 @@ def test_a_class_whose_declaration_failed_is_nobodys_concern(world: World, datab
     forget_forms()
     Program(world).run(update(products).where(products.c.id == 1).values(name="new"), "DELETE FROM tags", ends="commit")
     assert failed.value
+
+
+class Address(DeclarativeBase):
+    """Tables of keys that PostgreSQL writes in its own way."""
+
+
+class Card(Address):
+    __tablename__ = "cards"
+    mac: Mapped[str] = mapped_column(MACADDR, primary_key=True)
+    name: Mapped[str]
+
+
+@on("database", ["postgresql"])
+def test_a_text_that_is_no_text_for_the_database_is_no_key(world: World, database: str) -> None:
+    raw = world.make_engine()
+    binding.ignore(raw)
+    Address.metadata.create_all(raw)
+    with world.session(expire_on_commit=False) as session:
+        card = Card(mac="08-00-2B-01-02-03", name="old")
+        session.add(card)
+        session.commit()
+        assert world.read(Card, "08:00:2b:01:02:03").name == "old"
+        card.name = "new"
+        session.commit()
+    assert world.read(Card, "08:00:2b:01:02:03").name == "new"
