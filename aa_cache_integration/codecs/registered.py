@@ -15,7 +15,7 @@ from aa_cache_integration.codecs.family import root_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import ForeignKey
+    from sqlalchemy import ForeignKey, MetaData
     from sqlalchemy.orm import Mapper
 
 __all__ = (
@@ -82,24 +82,36 @@ def mapper_of_table(table: Any) -> Mapper[Any] | None:
     return min(tops, key=lambda mapper: class_name(mapper.class_)) if tops else None
 
 
-def known_tables() -> tuple[Table, ...]:
-    """Return every table of the metadata in which a class is mapped, and of those to which their foreign keys lead."""
+def known_tables(also: MetaData | None = None) -> tuple[Table, ...]:
+    """Return every table of the metadata in which a class is mapped, and of those to which their foreign keys lead.
+
+    A table that another thread is making just now (a reflection takes round trips) isn't among them: it is told of when it is made.
+
+    Args:
+        also: More metadata to begin with.
+    """
     waiting = [table.metadata for mapper in _mappers() for table in mapper.tables if isinstance(table, Table)]
+    if also is not None:
+        waiting.append(also)
     seen: dict[int, tuple[Table, ...]] = {}
     while waiting:
         metadata = waiting.pop()
         if id(metadata) in seen:
             continue
-        tables = seen[id(metadata)] = tuple(metadata.tables.values())
-        waiting.extend(target.metadata for table in tables for key in table.foreign_keys if (target := target_of(key)) is not None)
+        tables = seen[id(metadata)] = tuple(table for table in tuple(metadata.tables.values()) if _is_made(table))
+        waiting.extend(target.metadata for table in tables for key in tuple(table.foreign_keys) if (target := target_of(key)) is not None)
     return tuple(table for tables in seen.values() for table in tables)
+
+
+def _is_made(table: Table) -> bool:
+    return all(hasattr(table, attribute) for attribute in ("name", "schema", "fullname", "foreign_keys"))
 
 
 def target_of(key: ForeignKey) -> Table | None:
     """Return the table to which a foreign key leads; ``None``: no metadata has it."""
     try:
         return key.column.table
-    except SQLAlchemyError:
+    except (SQLAlchemyError, AttributeError):  # it isn't there, or not made yet
         return None
 
 

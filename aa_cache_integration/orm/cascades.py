@@ -30,7 +30,7 @@ def changed_by_the_database(table: Table, columns: frozenset[str] | None, *, oth
     found: dict[Table, None] = {}
     seen: set[tuple[Table, frozenset[str] | None, bool]] = set()
     waiting = [(table, columns, other_rows)]
-    keys = _keys_by_target((*table.metadata.tables.values(), *known_tables()))
+    keys = _keys_by_target(known_tables(table.metadata))
     while waiting:
         parent, changed, is_own = waiting.pop()
         changed = None if changed is None else changed | _computed(parent)
@@ -51,8 +51,8 @@ def changed_by_the_database(table: Table, columns: frozenset[str] | None, *, oth
 def _keys_by_target(tables: Iterable[Table]) -> dict[str, list[ForeignKey]]:
     """Return the foreign keys of the tables, by the name of what they lead to."""
     found: dict[str, list[ForeignKey]] = {}
-    for table in dict.fromkeys(tables):
-        for key in table.foreign_keys:
+    for table in tables:
+        for key in tuple(table.foreign_keys):
             target = target_of(key)
             if target is not None:
                 found.setdefault(target.name.casefold(), []).append(key)

@@ -163,8 +163,6 @@ class Ledger:
     """Whether the application has begun a transaction by a statement of its own, perhaps where each statement would commit by itself."""
     opened_by_savepoint: bool = False
     """Whether a SQLite transaction may have begun with a savepoint, so that a RELEASE may commit."""
-    statement_failed: bool = False
-    """Whether a statement has failed, so that a write that was recorded may not have been made."""
     first_statement: int | None = None
     """The monotonic time (ns) before the transaction's first statement: its snapshot, if it keeps to one, isn't older."""
     last_statement: int = 0
@@ -195,7 +193,7 @@ class Ledger:
 
     def begin(self) -> None:
         """Begin a transaction: no statement has run in it."""
-        self.statement_failed = self.has_snapshot = False
+        self.has_snapshot = False
         self.first_statement = None
 
     def is_used_by_another(self, conn: Connection) -> bool:
@@ -231,7 +229,7 @@ class Ledger:
     def close(self) -> None:
         """Begin anew: what was collected is settled, or was rolled back."""
         self.changes, self.pending, self.stage, self.certain, self.committer = {}, [], Stage.OPEN, True, None
-        self.begun_by_text = self.opened_by_savepoint = self.statement_failed = False
+        self.begun_by_text = self.opened_by_savepoint = False
         if self.session_state == "transaction":
             self.session_state = ""
 

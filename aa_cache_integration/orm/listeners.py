@@ -139,7 +139,6 @@ def _handle_error(context: Any) -> None:
     if conn is None or conn.closed or conn.invalidated:
         return
     ledger = ledger_of(conn.info)
-    ledger.statement_failed = True
     if ledger.stage is Stage.COMMITTING and (context.statement is None or statement is COMMITS):
         _fail(ledger)
 

@@ -107,13 +107,27 @@ def settle(write: Write, bind_group: str | None) -> None:
     Raises:
         UnknownCacheError: No cache serves the group.
     """
-    for item in _pending(write, bind_group):
-        drive(item.manager.operations().protocol.settle(item.announcement))
-        commit.tell(item)
+    waiting = _pending(write, bind_group)
+    try:
+        while waiting:
+            drive(waiting[0].manager.operations().protocol.settle(waiting[0].announcement))
+            commit.tell(waiting.pop(0))
+    finally:
+        _owe(waiting)
 
 
 async def asettle(write: Write, bind_group: str | None) -> None:
     """See `settle`."""
-    for item in _pending(write, bind_group):
-        await item.manager.async_operations().protocol.settle(item.announcement)
-        commit.tell(item)
+    waiting = _pending(write, bind_group)
+    try:
+        while waiting:
+            await waiting[0].manager.async_operations().protocol.settle(waiting[0].announcement)
+            commit.tell(waiting.pop(0))
+    finally:
+        _owe(waiting)
+
+
+def _owe(waiting: list[Pending]) -> None:
+    """Owe what wasn't told, because an interrupt or a cancellation came between."""
+    for item in waiting:
+        item.manager.operations().state.debts.owe(item.announcement)

@@ -54,8 +54,8 @@ _forms: weakref.WeakKeyDictionary[SQLCompiler, _Form] = weakref.WeakKeyDictionar
 def forget_forms(*_: Any) -> None:
     """Look at every statement anew: a table, a foreign key or a mapper was made, which may refer to what it writes."""
     global _forms  # noqa: PLW0603 - replaced, so that who looks at one meanwhile leaves nothing behind
+    named.forget_names()  # first, for a form is made of names
     _forms = weakref.WeakKeyDictionary()
-    named.forget_names()
 
 
 def written_by(context: ExecutionContext, statement: str) -> Write:

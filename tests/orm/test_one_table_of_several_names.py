@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
 
 from aa_cache_integration.codecs.registered import are_one, known_tables, only_mapper_of
+from aa_cache_integration.orm import tables
 from aa_cache_integration.orm.cascades import changed_by_the_database, namesakes
 
 if TYPE_CHECKING:
@@ -284,3 +285,29 @@ def test_a_statement_of_a_metadata_of_many_tables_is_looked_at_in_few_steps() ->
 
     calls(10)
     assert calls(400) < 3 * calls(200)
+
+
+def test_a_table_that_another_thread_is_making_is_passed_over() -> None:
+    """SQLAlchemy has it in the metadata before it has a name; a reflection takes round trips meanwhile."""
+    half = Table.__new__(Table)
+    whole = dict(Base.metadata.tables)
+    seen: list[tuple[Table, ...]] = []
+    try:
+        dict.__setitem__(Base.metadata.tables, "half_made", half)  # type: ignore[arg-type]
+        seen.append(known_tables())
+        assert namesakes([Plain.__table__]) == {"main.named_twice", "NAMED_TWICE"}
+        assert changed_by_the_database(Staff.__table__, None) == (Pilot.__table__,)
+    finally:
+        dict.pop(Base.metadata.tables, "half_made")  # type: ignore[arg-type]
+    assert not any(one is half for one in seen[0])
+    assert dict(Base.metadata.tables) == whole
+
+
+def test_names_are_forgotten_before_the_forms_that_are_made_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread in between would keep for good what it made of the old names."""
+    before = tables._forms
+    seen: list[bool] = []
+    monkeypatch.setattr(tables.named, "forget_names", lambda *_: seen.append(tables._forms is before))
+    tables.forget_forms()
+    assert seen == [True]
+    assert tables._forms is not before

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.util import await_only
 
 from aa_cache_integration import IdentityError, ModelError, UnknownCacheError
+from aa_cache_integration.orm import commit
 from tests.orm.models import Box, Engineer, Folder, Label, Line, Person, Product, Tag
 from tests.orm.world import World, on_each_store, only_sync
 
@@ -132,6 +133,20 @@ def test_every_cache_of_the_group_is_told_and_none_of_another(cached: World) -> 
     assert other.get_sync("key") == 1
     invalidate(cached, "invalidate_bind_group", "eu")
     assert other.get_sync("key") != 1
+
+
+def test_what_an_interrupt_kept_from_being_told_is_owed(cached: World) -> None:
+    def interrupt(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    twin = cached.cache()
+    cached.read(Product, 1, twin)
+    cached.in_the_database("UPDATE products SET name = 'new'")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(commit, "tell", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            invalidate(cached, "invalidate", Product, 1)
+    assert cached.read(Product, 1).name == cached.read(Product, 1, twin).name == "new"
 
 
 @only_sync
