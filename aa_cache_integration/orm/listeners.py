@@ -195,6 +195,14 @@ def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
     flushes.enter(session)
 
 
+def _after_flush(_session: Session, _context: Any) -> None:
+    flushes.leave()
+
+
+def _after_soft_rollback(_session: Session, _transaction: Any) -> None:
+    flushes.leave()  # a flush that failed has no other end
+
+
 def _after_begin(session: Session, _transaction: Any, connection: Connection) -> None:
     _connections.setdefault(session, weakref.WeakSet()).add(connection)
 
@@ -227,6 +235,8 @@ _LISTENERS: tuple[tuple[Any, str, Any], ...] = (
     (Pool, "checkin", _checkin),
     (Pool, "invalidate", _invalidate),
     (Session, "before_flush", _before_flush),
+    (Session, "after_flush", _after_flush),
+    (Session, "after_soft_rollback", _after_soft_rollback),
     (Session, "after_begin", _after_begin),
     (Session, "after_commit", _after_commit),
     (Session, "after_transaction_end", _after_transaction_end),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import CHAR, NCHAR, Date, Enum, Integer, String, TypeDecorator, Uuid
+from sqlalchemy import Date, Enum, Integer, TypeDecorator, Uuid
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList, ColumnElement, Tuple
 from sqlalchemy.sql.schema import Column
@@ -34,6 +34,8 @@ __all__ = ("Rows", "flushed_rows", "named_rows")
 
 _MOST_ROWS: Final = 10_000
 """Of one statement; above these they aren't told one by one, whatever ``bulk_threshold`` is."""
+_PLAIN_TEXTS: Final = frozenset({"string", "text", "unicode", "unicode_text", "enum", "VARCHAR", "NVARCHAR", "TEXT", "CLOB"})
+"""``CHAR`` pads; ``CITEXT``, ``INET`` and an application's own type may give back what they didn't get."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,10 @@ class _Named:
     parameter: str
     is_exact: bool
     """Whether column and parameter are of one type, in which equal values are the same key for the database and here."""
-    types: tuple[Any, ...]
-    """Of the columns."""
-    pads: bool
-    """Whether the database may give a text back otherwise than it got it: of fixed width, or of a type that is no plain text (INET)."""
-    folds: bool
-    """Whether the database may take two spellings of a text for one, so that only what was loaded is surely spelled as there."""
+    believed: tuple[tuple[type, ...], ...]
+    """For each column, the types of value of which equal ones are the same key in what a mapper emits."""
     several: bool = False
     """Whether the parameter is a list, of ``IN``."""
-
-    def is_spelled_as_stored(self, value: Any, root: Mapper[Any]) -> bool:
-        """Whether a text that a flush names is spelled as the database has it."""
-        return isinstance(value, str) and not self.pads and (not self.folds or flushes.has_loaded(root, value))
 
     def values(self, row: Mapping[str, Any], expanded: Mapping[str, Sequence[str]]) -> list[tuple[Any, ...]]:
         """Return what the parameter holds, for these columns.
@@ -102,17 +96,12 @@ class Rows:
     def _are_exact(self, parts: Sequence[Sequence[tuple[Any, ...]]], *, is_flush: bool) -> bool:
         """Whether equal values are the same row for the database and here.
 
-        A collation may take one spelling for another, so texts are believed of the unit of work alone, which has them as they were loaded.
+        Texts are believed of the unit of work alone: a column of the database may know less of case than the metadata says.
         """
-        flushes_now = is_flush and flushes.is_under_way()
-        root = root_of(self.mapper)
+        texts = is_flush and flushes.is_under_way()
         return all(
             (is_flush or named.is_exact)
-            and all(
-                _is_exact(value, kind) or (flushes_now and named.is_spelled_as_stored(value, root))
-                for values in part
-                for value, kind in zip(values, named.types, strict=True)
-            )
+            and all(_is_believed(value, kinds, texts=texts) for values in part for value, kinds in zip(values, named.believed, strict=True))
             for named, part in zip(self.named, parts, strict=True)
         )
 
@@ -123,16 +112,11 @@ class Rows:
         return tuple(by_place[place] for place in range(len(places)))
 
 
-def _is_exact(value: Any, column: Any) -> bool:
-    """Whether a value of a column of this type has one spelling, in any database; a number for a text is compared as a number by some."""
-    own = isinstance(column, TypeDecorator)  # which spells it itself, always alike
-    if type(value) is int:
-        return own or isinstance(column, Integer)
-    if type(value) is date:
-        return own or isinstance(column, Date)
-    if isinstance(value, enum.Enum):
-        return own or isinstance(column, Enum)
-    return isinstance(value, uuid.UUID) and (own or isinstance(column, Uuid))
+def _is_believed(value: Any, kinds: tuple[type, ...], *, texts: bool) -> bool:
+    if isinstance(value, str) and not isinstance(value, enum.Enum):
+        return texts and str in kinds
+    # A bool is an int for Python, and a datetime a date.
+    return any(isinstance(value, kind) if kind in {enum.Enum, uuid.UUID} else type(value) is kind for kind in kinds)
 
 
 def flushed_rows(table: Table) -> Rows | None:
@@ -179,16 +163,14 @@ def _named(left: Any, right: BindParameter[Any], operator: Any, compiled: SQLCom
     if isinstance(left, Column):
         if left not in places:
             return None
-        return _Named(
-            (places[left],), parameter, _same(left.type, right.type), (left.type,), *_spelling((left,), compiled.dialect), several
-        )
+        return _Named((places[left],), parameter, _same(left.type, right.type), (_believed(left.type, compiled.dialect),), several)
     columns = list(left.clauses) if isinstance(left, Tuple) and several else []
     if not columns or not all(isinstance(column, Column) and column in places for column in columns):
         return None
     types = list(getattr(right.type, "types", ()))
     exact = len(types) == len(columns) and all(map(_same, (column.type for column in columns), types))
-    own = tuple(column.type for column in columns)
-    return _Named(tuple(places[column] for column in columns), parameter, exact, own, *_spelling(columns, compiled.dialect), several)
+    believed = tuple(_believed(column.type, compiled.dialect) for column in columns)
+    return _Named(tuple(places[column] for column in columns), parameter, exact, believed, several)
 
 
 def _same(column: Any, parameter: Any) -> bool:
@@ -197,23 +179,33 @@ def _same(column: Any, parameter: Any) -> bool:
     return own and any(isinstance(column, kind) and isinstance(parameter, kind) for kind in (Integer, Uuid))
 
 
-def _spelling(columns: Iterable[ColumnElement[Any]], dialect: Dialect) -> tuple[bool, bool]:
-    """Return whether the database pads or folds texts of one of these columns; see `_Named`."""
-    kinds = [kind for column in columns for kind in (column.type, *getattr(column.type, "_variant_mapping", {}).values())]
-    kinds = [getattr(kind, "impl", kind) for kind in kinds]
-    pads = not all(isinstance(kind, String) and not isinstance(kind, (CHAR, NCHAR)) and _is_plain(kind) for kind in kinds)
-    return pads, any(_folds(getattr(kind, "collation", None), dialect) for kind in kinds)
+def _believed(declared: Any, dialect: Dialect) -> tuple[type, ...]:
+    """Return the types of value of which equal ones are one key in a column of this type, and unequal ones are not.
+
+    A number that is compared with a text isn't: some databases compare the two as numbers.
+    """
+    stored = declared._unwrapped_dialect_impl(dialect)  # noqa: SLF001 - a decorator's choice for this database; has no public reader
+    kinds: tuple[tuple[type, Any], ...] = ((int, Integer), (date, Date), (enum.Enum, Enum), (uuid.UUID, (Uuid, TypeDecorator)))
+    found = tuple(kind for kind, types in kinds if isinstance(stored, types) or isinstance(declared, types))
+    return (*found, str) if _is_plain_text(declared, dialect) else found
 
 
-def _is_plain(kind: Any) -> bool:
-    """Whether a type of text is SQLAlchemy's own, or an application's that adds nothing that the database hears of."""
-    return kind.__visit_name__ in {"string", "text", "unicode", "unicode_text", "enum", "VARCHAR", "NVARCHAR", "TEXT", "CLOB", "ENUM"}
+def _is_plain_text(declared: Any, dialect: Dialect) -> bool:
+    """Whether the database gives a text back as it got it, and takes no two spellings for one."""
+    declared = declared._variant_mapping.get(dialect.name, declared)  # noqa: SLF001 - has no public reader
+    if isinstance(declared, TypeDecorator):
+        chooses = type(declared).load_dialect_impl is not TypeDecorator.load_dialect_impl  # perhaps CITEXT, or CHAR
+        return not chooses and _is_plain_text(declared.impl, dialect)
+    return declared.__visit_name__ in _PLAIN_TEXTS and not _folds(declared.collation, dialect)
 
 
 def _folds(collation: str | None, dialect: Dialect) -> bool:
+    """Whether a collation takes several spellings for one: of another case, or with blanks behind."""
+    if dialect.name in {"mysql", "mariadb"}:
+        return collation is None or not (collation.lower() == "binary" or collation.lower().endswith("nopad_bin"))
     if collation is None:
         return dialect.name not in {"postgresql", "sqlite", "oracle"}
-    return collation.upper() not in {"BINARY", "C", "POSIX", "UCS_BASIC"} and not collation.lower().endswith("_bin")
+    return collation.upper() not in {"BINARY", "C", "POSIX", "UCS_BASIC"}
 
 
 def _base_key(mapper: Mapper[Any], table: Table) -> tuple[ColumnElement[Any], ...]:

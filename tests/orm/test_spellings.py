@@ -5,11 +5,30 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import enum
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import CHAR, DateTime, Enum, Integer, Numeric, String, TypeDecorator, bindparam, event, update
+from sqlalchemy import (
+    CHAR,
+    Date,
+    DateTime,
+    Enum,
+    Integer,
+    LargeBinary,
+    Numeric,
+    String,
+    TypeDecorator,
+    Uuid,
+    bindparam,
+    event,
+    update,
+)
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, make_transient_to_detached, mapped_column
+from sqlalchemy.orm.attributes import set_committed_value
+
+from aa_cache_integration.orm.rows import _believed, _is_believed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -262,7 +281,7 @@ def test_a_type_of_the_applications_own_is_known_by_its_flush_and_not_by_dml(cac
     assert cached.read(Twice, 4).what == "newer"
 
 
-@pytest.mark.parametrize(("model", "ident"), [(Word, "Bob"), (Day, dt.date(2026, 1, 2)), (Paint, Colour.RED), (Nick, "Bob")])
+@pytest.mark.parametrize(("model", "ident"), [(Word, "Bob"), (Day, dt.date(2026, 1, 2)), (Paint, Colour.RED)])
 def test_what_was_loaded_is_known_by_row_where_one_spelling_is_one_key(cached: World, model: Any, ident: Any) -> None:
     with cached.session() as session, cached.intents_at_commit() as seen:
         session.get_one(model, ident).what = "new"
@@ -276,3 +295,89 @@ def test_a_number_for_a_text_is_no_key(cached: World) -> None:
         session.execute(update(Word), [{"name": 5, "what": "new"}])
         session.commit()
     assert "~:bulk:spelt_words" in seen[0]
+
+
+@pytest.mark.parametrize("ends", ["change", "delete"])
+def test_a_key_that_another_spelled_anew_since_it_was_loaded(cached: World, ends: str) -> None:
+    """The flush names the row by the spelling that it knows, and the database takes it for the new one."""
+    with cached.session() as session:
+        nick = session.get_one(Nick, "Bob")
+        session.commit()
+        cached.in_the_database("UPDATE spelt_nicks SET name = 'BOB'")
+        cached.registry.invalidate(Nick, "Bob")
+        assert cached.read(Nick, "BOB").what == "old"
+        session.expire_on_commit = False
+        set_committed_value(nick, "name", "Bob")
+        set_committed_value(nick, "what", "old")
+        if ends == "change":
+            nick.what = "new"
+        else:
+            session.delete(nick)
+        session.commit()
+    assert_right(cached, Nick, "BOB")
+
+
+MYSQL, POSTGRESQL, SQLITE = mysql.dialect(), postgresql.dialect(), sqlite.dialect()
+
+
+class Chosen(TypeDecorator[str]):
+    """A text that is of another type in some databases."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        return dialect.type_descriptor(postgresql.CITEXT() if dialect.name == "postgresql" else CHAR(5))
+
+
+class Lower(TypeDecorator[str]):
+    impl = String(5)
+    cache_ok = True
+
+
+@pytest.mark.parametrize(
+    ("column", "dialect", "kinds"),
+    [
+        (Integer(), MYSQL, {int}),
+        (Date(), SQLITE, {dt.date}),
+        (Uuid(), MYSQL, {uuid.UUID}),
+        (Enum(Colour), MYSQL, {enum.Enum}),
+        (String(5), SQLITE, {str}),
+        (String(5), POSTGRESQL, {str}),
+        (String(5), MYSQL, set()),
+        (String(5, collation="utf8mb4_bin"), MYSQL, set()),  # 'bob' = 'bob '
+        (String(5, collation="utf8mb4_nopad_bin"), MYSQL, {str}),
+        (String(5, collation="NOCASE"), SQLITE, set()),
+        (String(5, collation="C"), POSTGRESQL, {str}),
+        (CHAR(5), POSTGRESQL, set()),
+        (postgresql.CITEXT(), POSTGRESQL, set()),
+        (postgresql.INET(), POSTGRESQL, set()),
+        (String(5).with_variant(postgresql.CITEXT(), "postgresql"), POSTGRESQL, set()),
+        (String(5).with_variant(postgresql.CITEXT(), "postgresql"), SQLITE, {str}),
+        (Chosen(), POSTGRESQL, {uuid.UUID}),
+        (Chosen(), SQLITE, {uuid.UUID}),
+        (Lower(), SQLITE, {uuid.UUID, str}),
+        (Doubled(), SQLITE, {uuid.UUID, int}),
+        (Numeric(10, 2), MYSQL, set()),
+        (DateTime(), POSTGRESQL, set()),
+        (LargeBinary(), POSTGRESQL, set()),
+    ],
+)
+def test_what_is_believed_of_a_column_goes_by_its_type_in_the_database(column: Any, dialect: Any, kinds: set[type]) -> None:
+    assert set(_believed(column, dialect)) == kinds
+
+
+@pytest.mark.parametrize(
+    ("value", "kinds", "is_believed"),
+    [
+        (5, (int,), True),
+        (True, (int,), False),
+        (5, (str,), False),
+        ("5", (int,), False),
+        ("5", (str,), True),
+        (Colour.RED, (enum.Enum,), True),
+    ],
+)
+def test_a_value_is_believed_by_its_own_type(value: Any, kinds: tuple[type, ...], is_believed: bool) -> None:
+    assert _is_believed(value, kinds, texts=True) is is_believed
+    assert not _is_believed("5", kinds, texts=False)
