@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Table
@@ -26,6 +27,7 @@ __all__ = (
     "known_tables",
     "mapper_of_table",
     "only_mapper_of",
+    "referred_by",
     "remember",
     "target_of",
 )
@@ -83,24 +85,26 @@ def mapper_of_table(table: Any) -> Mapper[Any] | None:
 
 
 def known_tables(also: MetaData | None = None) -> tuple[Table, ...]:
-    """Return every table of the metadata in which a class is mapped, and of those to which their foreign keys lead.
+    """Return every table of a mapped class, of the metadata of these, and of those to which their foreign keys lead.
 
     A table that another thread is making just now (a reflection takes round trips) isn't among them: it is told of when it is made.
 
     Args:
         also: More metadata to begin with.
     """
-    waiting = [table.metadata for mapper in _mappers() for table in mapper.tables if isinstance(table, Table)]
-    if also is not None:
-        waiting.append(also)
-    seen: dict[int, tuple[Table, ...]] = {}
+    mapped = [table for mapper in _mappers() for table in _tables_of(mapper)]
+    found = dict.fromkeys(mapped)  # which may have been taken out of their metadata
+    waiting = [table.metadata for table in mapped] + ([] if also is None else [also])
+    seen: set[int] = set()
     while waiting:
         metadata = waiting.pop()
         if id(metadata) in seen:
             continue
-        tables = seen[id(metadata)] = tuple(table for table in tuple(metadata.tables.values()) if _is_made(table))
+        seen.add(id(metadata))
+        tables = [table for table in tuple(metadata.tables.values()) if _is_made(table)]
+        found.update(dict.fromkeys(tables))
         waiting.extend(target.metadata for table in tables for key in tuple(table.foreign_keys) if (target := target_of(key)) is not None)
-    return tuple(table for tables in seen.values() for table in tables)
+    return tuple(found)
 
 
 def _is_made(table: Table) -> bool:
@@ -108,11 +112,38 @@ def _is_made(table: Table) -> bool:
 
 
 def target_of(key: ForeignKey) -> Table | None:
-    """Return the table to which a foreign key leads; ``None``: no metadata has it."""
+    """Return the table to which a foreign key leads; ``None``: its metadata doesn't have it."""
     try:
         return key.column.table
     except (SQLAlchemyError, AttributeError):  # it isn't there, or not made yet
         return None
+
+
+@dataclass(frozen=True)
+class Referred:
+    """What a foreign key refers to, by name: the table may be in another metadata, or in several."""
+
+    schema: str | None
+    name: str
+    columns: frozenset[str]
+    """The column's names."""
+
+    def may_be(self, table: Table) -> bool:
+        """Whether this may be that table."""
+        return _may_be_one(self.schema, self.name, table)
+
+
+def referred_by(key: ForeignKey) -> Referred | None:
+    """Return what a foreign key refers to; ``None``: it isn't made yet."""
+    target = target_of(key)
+    if target is not None:
+        return Referred(target.schema, target.name, frozenset((key.column.key, key.column.name)))
+    try:
+        *table, column = key.target_fullname.split(".")
+    except AttributeError:
+        return None
+    *schema, name = table or [column]  # a column that isn't named is called as the one that refers to it
+    return Referred(".".join(schema) or None, name, frozenset((column if table else key.parent.name,)))
 
 
 def are_one(table: Table, other: Table) -> bool:
@@ -120,10 +151,12 @@ def are_one(table: Table, other: Table) -> bool:
 
     What a name without a schema means is for the connection to say (the default schema, a search path).
     """
-    if table is other:
-        return True
-    schemas = {(one.schema or "").casefold() for one in (table, other)}
-    return table.name.casefold() == other.name.casefold() and (len(schemas) == 1 or "" in schemas)
+    return table is other or _may_be_one(table.schema, table.name, other)
+
+
+def _may_be_one(schema: str | None, name: str, table: Table) -> bool:
+    schemas = {(schema or "").casefold(), (table.schema or "").casefold()}
+    return name.casefold() == table.name.casefold() and (len(schemas) == 1 or "" in schemas)
 
 
 def only_mapper_of(table: Table) -> Mapper[Any] | None:

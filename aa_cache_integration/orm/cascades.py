@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aa_cache_integration.codecs.family import root_of
-from aa_cache_integration.codecs.registered import are_one, known_tables, mapper_of_table, only_mapper_of, target_of
+from aa_cache_integration.codecs.registered import are_one, known_tables, mapper_of_table, only_mapper_of, referred_by, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import ForeignKey, Table
 
-__all__ = ("changed_by_the_database", "namesakes", "only_adds", "replaces", "without_transactions")
+__all__ = ("changed_by_the_database", "forget_keys", "namesakes", "only_adds", "replaces", "without_transactions")
 
 _FOLLOWED: Final = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 _NO_EFFECT: Final[frozenset[str]] = frozenset()
@@ -30,7 +30,7 @@ def changed_by_the_database(table: Table, columns: frozenset[str] | None, *, oth
     found: dict[Table, None] = {}
     seen: set[tuple[Table, frozenset[str] | None, bool]] = set()
     waiting = [(table, columns, other_rows)]
-    keys = _keys_by_target(known_tables(table.metadata))
+    keys = _keys_to(table)
     while waiting:
         parent, changed, is_own = waiting.pop()
         changed = None if changed is None else changed | _computed(parent)
@@ -48,14 +48,33 @@ def changed_by_the_database(table: Table, columns: frozenset[str] | None, *, oth
     return tuple(found)
 
 
-def _keys_by_target(tables: Iterable[Table]) -> dict[str, list[ForeignKey]]:
-    """Return the foreign keys of the tables, by the name of what they lead to."""
-    found: dict[str, list[ForeignKey]] = {}
+_Keys = dict[str, list["ForeignKey"]]
+_known: list[tuple[frozenset[int], _Keys]] = []
+
+
+def forget_keys() -> None:
+    """Look foreign keys up anew: a table or one of them was made."""
+    global _known  # noqa: PLW0603 - replaced, so that who fills the old one meanwhile leaves nothing behind
+    _known = []
+
+
+def _keys_to(table: Table) -> _Keys:
+    """Return the foreign keys of all tables, by the name of what they refer to; looked up once for the metadata of mapped classes."""
+    known = _known
+    if not known:
+        tables = known_tables()
+        known.append((frozenset(map(id, tables)), _keys_by_target(tables)))
+    idents, keys = known[0]
+    return keys if id(table) in idents else _keys_by_target(known_tables(table.metadata))
+
+
+def _keys_by_target(tables: Iterable[Table]) -> _Keys:
+    found: _Keys = {}
     for table in tables:
         for key in tuple(table.foreign_keys):
-            target = target_of(key)
-            if target is not None:
-                found.setdefault(target.name.casefold(), []).append(key)
+            referred = referred_by(key)
+            if referred is not None:
+                found.setdefault(referred.name.casefold(), []).append(key)
     return found
 
 
@@ -67,7 +86,7 @@ def _computed(table: Table) -> frozenset[str]:
 
 def _inherits(key: ForeignKey) -> bool:
     """Whether a foreign key joins the rows of one instance: a subclass's table to that of its parent (joined inheritance)."""
-    if not key.parent.primary_key:
+    if not key.parent.primary_key or target_of(key) is None:
         return False
     child, parent = mapper_of_table(key.parent.table), mapper_of_table(key.column.table)
     if child is None or parent is None or child is parent or root_of(child) is not root_of(parent):
@@ -78,8 +97,8 @@ def _inherits(key: ForeignKey) -> bool:
 
 def _effect(key: ForeignKey, parent: Table, changed: frozenset[str] | None) -> frozenset[str] | None:
     """Return which columns of the referring rows the database sets; ``None``: it deletes them."""
-    target = target_of(key)
-    if target is None or not are_one(target, parent) or (changed is not None and not changed & {key.column.key, key.column.name}):
+    referred = referred_by(key)
+    if referred is None or not referred.may_be(parent) or (changed is not None and not changed & referred.columns):
         return _NO_EFFECT
     rule = ((key.ondelete if changed is None else key.onupdate) or "").upper()
     if rule.split("(")[0].strip() not in _FOLLOWED:

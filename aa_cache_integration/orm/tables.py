@@ -15,7 +15,7 @@ from sqlalchemy.sql.selectable import SelectBase, TableClause, TextualSelect
 
 from aa_cache_integration.codecs.identity import base_table_name
 from aa_cache_integration.orm import named
-from aa_cache_integration.orm.cascades import changed_by_the_database, namesakes, only_adds, replaces
+from aa_cache_integration.orm.cascades import changed_by_the_database, forget_keys, namesakes, only_adds, replaces
 from aa_cache_integration.orm.changes import Write
 from aa_cache_integration.orm.rows import Rows, flushed_rows, named_rows
 from aa_cache_integration.orm.sql import Target
@@ -54,7 +54,8 @@ _forms: weakref.WeakKeyDictionary[SQLCompiler, _Form] = weakref.WeakKeyDictionar
 def forget_forms(*_: Any) -> None:
     """Look at every statement anew: a table, a foreign key or a mapper was made, which may refer to what it writes."""
     global _forms  # noqa: PLW0603 - replaced, so that who looks at one meanwhile leaves nothing behind
-    named.forget_names()  # first, for a form is made of names
+    forget_keys()  # these first, for a form is made of them
+    named.forget_names()
     _forms = weakref.WeakKeyDictionary()
 
 

@@ -23,8 +23,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
 
 from aa_cache_integration.codecs.registered import are_one, known_tables, only_mapper_of
-from aa_cache_integration.orm import tables
-from aa_cache_integration.orm.cascades import changed_by_the_database, namesakes
+from aa_cache_integration.orm import named, tables
+from aa_cache_integration.orm.cascades import changed_by_the_database, forget_keys, namesakes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,8 +179,28 @@ def test_two_names_may_mean_one_table_unless_both_have_a_schema() -> None:
 
 
 def test_each_name_that_may_mean_the_table_is_told_with_it() -> None:
-    assert namesakes([Plain.__table__]) == {"main.named_twice", "NAMED_TWICE"}
-    assert namesakes([InMain.__table__]) == {"named_twice", "NAMED_TWICE"}
+    assert namesakes([Plain.__table__]) == {"main.named_twice", "removed.named_twice", "NAMED_TWICE"}
+    assert namesakes([InMain.__table__]) == {"named_twice", "NAMED_TWICE"}, "another schema is another table"
+
+
+class Removed(Base):
+    """A table that its metadata doesn't have any more, so that ``create_all`` leaves it alone."""
+
+    __tablename__ = "named_twice"
+    __table_args__ = {"schema": "removed"}  # noqa: RUF012
+    id: Mapped[int] = mapped_column(primary_key=True)
+    parent_id: Mapped[int] = mapped_column(ForeignKey("staff_twice.id", ondelete="CASCADE"))
+
+
+Base.metadata.remove(Removed.__table__)  # type: ignore[arg-type]
+
+
+def test_a_mapped_table_that_was_taken_out_of_its_metadata_is_known() -> None:
+    assert Removed.__table__ in known_tables()
+    assert "removed.named_twice" in namesakes([Plain.__table__])
+    assert Removed.__table__ in changed_by_the_database(Staff.__table__, None)
+    assert "removed.named_twice" in named.written_by_any_text("DELETE FROM named_twice", "sqlite").bulk
+    assert "removed.named_twice" in named.written_as_declared("named_twice").bulk
 
 
 # Foreign keys
@@ -197,9 +217,26 @@ def test_foreign_keys_are_followed_into_other_metadata_and_through_those_that_ma
     middle = table("far_middle", between, Column("id", Integer, ForeignKey(parent.c.id, ondelete="CASCADE"), primary_key=True))
     child = table("far_children", last.metadata, Column("id", Integer, ForeignKey(middle.c.id, ondelete="CASCADE"), primary_key=True))
     last.map_imperatively(type("FarChild", (), {}), child)
+    forget_keys()
     assert middle in known_tables()
     assert caused(parent, None) == {"far_middle", "far_children"}
     last.dispose()
+
+
+@pytest.mark.parametrize(
+    ("refers", "follows"), [("by_name.id", True), ("other.by_name.id", True), ("by_name", True), ("by_names.id", False)]
+)
+def test_a_foreign_key_by_name_is_followed_into_another_metadata(refers: str, follows: bool) -> None:
+    """Its own doesn't have the table, so SQLAlchemy can't tell what it leads to; the database can."""
+    parent = table("by_name", MetaData(), Column("id", Integer, primary_key=True))
+    mapped = registry()
+    key = Column("id", Integer, ForeignKey(refers, ondelete="CASCADE", onupdate="CASCADE"), primary_key=True)
+    child = table("refers_by_name", mapped.metadata, key)
+    mapped.map_imperatively(type("RefersByName", (), {}), child)
+    forget_keys()
+    assert caused(parent, None) == caused(parent, {"id"}) == ({"refers_by_name"} if follows else set())
+    assert caused(parent, {"name"}) == set()
+    mapped.dispose()
 
 
 def test_a_foreign_key_leads_to_the_table_of_its_name_in_whichever_metadata() -> None:
@@ -211,6 +248,7 @@ def test_a_foreign_key_leads_to_the_table_of_its_name_in_whichever_metadata() ->
         "near_boxes", other, Column("id", Integer, primary_key=True), Column("f", ForeignKey("near_folders.id", ondelete="SET NULL"))
     )
     mapped.map_imperatively(type("NearBox", (), {}), box)
+    forget_keys()
     assert caused(folder, None) == {"near_boxes"}
     mapped.dispose()
 
@@ -295,8 +333,9 @@ def test_a_table_that_another_thread_is_making_is_passed_over() -> None:
     try:
         dict.__setitem__(Base.metadata.tables, "half_made", half)  # type: ignore[arg-type]
         seen.append(known_tables())
-        assert namesakes([Plain.__table__]) == {"main.named_twice", "NAMED_TWICE"}
-        assert changed_by_the_database(Staff.__table__, None) == (Pilot.__table__,)
+        assert namesakes([Plain.__table__]) == {"main.named_twice", "removed.named_twice", "NAMED_TWICE"}
+        forget_keys()
+        assert set(changed_by_the_database(Staff.__table__, None)) == {Pilot.__table__, Removed.__table__}
     finally:
         dict.pop(Base.metadata.tables, "half_made")  # type: ignore[arg-type]
     assert not any(one is half for one in seen[0])
