@@ -156,7 +156,7 @@ class Pause:
         """See `__enter__`."""
         self._check_unused()
         async with contextlib.AsyncExitStack() as undone:
-            undone.push_async_callback(self._asettle)
+            undone.push_async_callback(lambda: shielded(self._asettle()))
             for cover in self._begin():
                 try:
                     await cover.hold(cover.manager.async_operations().protocol)

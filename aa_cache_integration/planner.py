@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ("Planner",)
 
 _UNDECLARED = ModelConfig()
+_MOST_NAMES = 10_000
 
 
 class Planner:
@@ -93,6 +94,8 @@ class Planner:
         """Whether a table's writes aren't announced, so that nothing of it can be cached."""
         found = self._untracked.get(table)
         if found is None:
+            if len(self._untracked) > _MOST_NAMES:  # text may name tables that are made and dropped
+                self._untracked.clear()
             found = self._untracked[table] = any(fnmatchcase(table, glob) for glob in self._config.untracked)
         return found
 

@@ -252,7 +252,7 @@ class Protocol:
         await self._ask(self._store.announce(announcement, milliseconds(seconds), self._state.making(new_token())))
 
     async def settle(self, announcement: Announcement) -> None:
-        """Drop the writer's intents, empty its cells, renew its records (DESIGN 5.4.3). Never raises; what fails is owed."""
+        """Drop the writer's intents, empty its cells, renew its records (DESIGN 5.4.3). What the store refuses is owed."""
         try:
             await self._ask(self._store.settle(announcement, self._state.making(new_token())))
         except StoreUnavailableError:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from aa_cache_integration.manager import CacheManager
-    from aa_cache_integration.orm.changes import Ledger, Write
+    from aa_cache_integration.orm.changes import Write
 
-__all__ = ("commits_alone", "commits_with_it", "ends_transaction", "in_transaction", "keeps_at_once")
+__all__ = ("begins_with_savepoint", "commits_alone", "commits_with_it", "in_transaction", "keeps_at_once")
 
 _BLANK: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)*" if sys.version_info >= (3, 11) else r"\s*", re.DOTALL)
 """What Python's sqlite3 skips to see a statement's first word; until Python 3.11 no comment."""
@@ -37,7 +37,12 @@ _COMMITS_ALL_THE_SAME: Final = re.compile(r"set\s+(?:password|default\s+role)\b|
 
 def in_transaction(conn: Connection) -> bool:
     """Whether a SQLite connection is in a transaction, by what the driver says."""
-    return bool(getattr(conn.connection.driver_connection, "in_transaction", False))
+    return bool(getattr(_driver_of(conn), "in_transaction", False))
+
+
+def _driver_of(conn: Connection) -> Any:
+    """Return the driver's own connection, of one that is detached from its pool too."""
+    return conn.dialect.get_driver_connection(conn.connection.dbapi_connection)  # type: ignore[arg-type] # there is one while it is used
 
 
 def commits_alone(conn: Connection, statement: str) -> bool:
@@ -52,9 +57,9 @@ def commits_alone(conn: Connection, statement: str) -> bool:
         return (level or getattr(conn.dialect, "_on_connect_isolation_level", None)) == "AUTOCOMMIT" or _driver_commits(conn)
     if in_transaction(conn):
         return False  # a savepoint or a BEGIN of the application's own keeps together what the driver doesn't
-    driver: Any = conn.connection.driver_connection
-    if getattr(driver, "isolation_level", None) is None or getattr(driver, "autocommit", None) is True:
-        return True
+    driver = _driver_of(conn)
+    if getattr(driver, "isolation_level", None) is None or isinstance(getattr(driver, "autocommit", None), bool):
+        return True  # ``autocommit=False`` (Python 3.12) begins when it has connected and committed; else it was ended by text
     blank = _BLANK.match(statement)  # by itself, for in one expression with the word it would try every way to divide the blanks
     return _BEGUN_BY_THE_DRIVER.match(statement, blank.end() if blank else 0) is None
 
@@ -100,18 +105,10 @@ def keeps_at_once(conn: Connection, write: Write, managers: Iterable[CacheManage
     return not without.isdisjoint(write.tables) or any(not without.isdisjoint(manager.planner.caused(write.tables)) for manager in managers)
 
 
-def ends_transaction(conn: Connection, ledger: Ledger, word: str) -> bool:
-    """Whether a statement that controls a transaction surely commits what was written so far.
+def begins_with_savepoint(conn: Connection) -> bool:
+    """Whether a SAVEPOINT that is about to run begins a transaction, so that a RELEASE may commit it.
 
-    A SAVEPOINT outside a transaction begins one in SQLite, and the RELEASE of that savepoint commits it: Python's sqlite3 begins none of
-    its own before a SAVEPOINT, so this is what `Session.begin_nested()` meets when nothing was written before. Which one a RELEASE means
-    isn't told by its name, for SQLite compares names in its own way; so it may be any.
-
-    Args:
-        conn: The connection that runs it.
-        ledger: Of the connection; remembers whether a savepoint began the transaction.
-        word: What the statement begins with: ``commit``, ``savepoint``, ``release``.
+    So it does in SQLite, and Python's sqlite3 begins none of its own before one: `Session.begin_nested()` meets this when nothing was
+    written before. Which savepoint a RELEASE means isn't told by its name, for SQLite compares names in its own way; so it may be any.
     """
-    if word == "savepoint" and conn.dialect.name == "sqlite" and not in_transaction(conn):
-        ledger.opened_by_savepoint = True
-    return word == "commit"
+    return conn.dialect.name == "sqlite" and not in_transaction(conn)

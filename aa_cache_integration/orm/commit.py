@@ -181,6 +181,9 @@ def _take_back(ledger: Ledger) -> None:
             _perform(item.manager, lambda protocol, due=due: protocol.withdraw(due), held=True)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - a ROLLBACK may not fail for the cache's sake; the deadline does it
             item.manager.emitter.emit(events.DEGRADED, op="commit", reason=f"not withdrawn: {type(error).__name__}: {error}")
+        else:
+            if item.cover is not None:
+                pauses.tell_end(item.cover)
 
 
 def abandon(pending: Iterable[Pending]) -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = (
     "TABLES",
     "forget_names",
-    "table_names",
     "tables_without_transactions",
     "written_as_declared",
     "written_by_any_text",
@@ -118,14 +117,14 @@ def written_as_declared(tables: Any) -> Write:
     Raises:
         ModelError: It names something else.
     """
-    names = table_names(tables)
+    names = _names_in(tables)
     found = [table for name in names for table in _tables_named(name.rpartition(".")[2])]
     caused = [other for table in found for columns in (None, _columns(table, None)) for other in changed_by_the_database(table, columns)]
     written = frozenset(names) | {table.fullname for table in (*found, *caused)}
     return Write(written, written)
 
 
-def table_names(tables: Any) -> tuple[str, ...]:
+def _names_in(tables: Any) -> tuple[str, ...]:
     """Return the names of tables, each with its schema where it has one.
 
     Args:

@@ -10,8 +10,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ("require", "scanned", "simplified")
+__all__ = ("READ_AS", "require", "scanned", "simplified")
 
+READ_AS: Final = {"sqlite": "sqlite", "postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "oracle": "oracle", "mssql": "tsql"}
+"""sqlglot's names of SQLAlchemy's dialects."""
+_LONGEST: Final = 20_000  # characters of a text that is looked at
 _DEEPEST: Final = 30  # brackets and CASEs within each other, as parsers recurse
 _COMMENT: Final = r"(?P<comment>--[^\n]*|/\*.*?\*/)"
 _POSTGRES_STRINGS: Final = r"(?P<escaped>[eE]'(?:[^'\\]|''|\\.)*')|(?P<dollar>\$(?P<tag>(?:[A-Za-z_]\w*)?)\$.*?\$(?P=tag)\$)"
@@ -53,11 +56,13 @@ def scanned(text: str, dialect: str) -> list[list[str]]:
 
     Args:
         text: The text, with the driver's parameter markers.
-        dialect: sqlglot's name of the dialect.
+        dialect: SQLAlchemy's name of the dialect.
 
     Raises:
-        ValueError: It may be read in more ways than one.
+        ValueError: It may be read in more ways than one, or is too long.
     """
+    require(dialect in READ_AS and len(text) <= _LONGEST)
+    dialect = READ_AS[dialect]
     require(dialect != "mysql" or ("/*!" not in text and "/*M!" not in text))  # comments that are run
     statements: list[list[str]] = [[]]
     depth = 0

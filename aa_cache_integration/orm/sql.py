@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from aa_cache_integration.orm.scanner import require, scanned, simplified
+from aa_cache_integration.orm.scanner import READ_AS, require, scanned, simplified
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 __all__ = ("Target", "targets_of")
 
 _Verb = Literal["insert", "update", "delete"]
-_DIALECTS: Final = {"sqlite": "sqlite", "postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "oracle": "oracle", "mssql": "tsql"}
-_LONGEST: Final = 20_000  # characters of a text that is looked at
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_ -]*[A-Za-z0-9_-])?")
 _ROOTS: Final = {"insert": "Insert", "update": "Update", "delete": "Delete", "merge": "Merge", "truncate": "TruncateTable"}
@@ -68,6 +66,7 @@ class Target:
     """Of an UPDATE: the names of the columns that are set, in lower case; ``None`` where they aren't certain, and for other verbs."""
 
 
+@lru_cache(maxsize=1000)
 def targets_of(statement: str, dialect: str) -> tuple[Target, ...] | None:
     """Return the tables that a statement of text writes.
 
@@ -80,15 +79,9 @@ def targets_of(statement: str, dialect: str) -> tuple[Target, ...] | None:
     Returns:
         Nothing for one that only reads; ``None`` where it can't be told, as without sqlglot: the statement may write anything.
     """
-    read = _DIALECTS.get(dialect)
-    return None if read is None or len(statement) > _LONGEST else _told(statement, read)
-
-
-@lru_cache(maxsize=1000)
-def _told(text: str, dialect: str) -> tuple[Target, ...] | None:
     try:
-        statements = scanned(text, dialect)
-        return tuple(dict.fromkeys(target for tokens in statements for target in _written(tokens, dialect, alone=len(statements) == 1)))
+        statements, read = scanned(statement, dialect), READ_AS[dialect]
+        return tuple(dict.fromkeys(target for tokens in statements for target in _written(tokens, read, alone=len(statements) == 1)))
     except Exception:  # noqa: BLE001 - sqlglot isn't installed, or raises whatever it likes: not told
         return None
 

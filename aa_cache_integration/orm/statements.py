@@ -103,14 +103,16 @@ def _control(conn: Connection, ledger: Ledger, write: Write, context: Any) -> No
             setattr(context, STATEMENT, COMMITS)
         else:  # of a transaction that this connection didn't write
             setattr(context, STATEMENT, commit.announce_statement(binding.groups_written(conn), Write(unknown=True), managers_of))
-    elif autocommit.ends_transaction(conn, ledger, write.control):
+    elif write.control == "commit":
         if ledger.changes:
             with commit.rolled_back_if_refused(conn):
                 commit.announce(ledger, managers_of)
             setattr(context, STATEMENT, COMMITS)
         else:
             ledger.begun_by_text = ledger.opened_by_savepoint = False
-    elif write.control == "release" and ledger.opened_by_savepoint and ledger.changes and not ledger.is_commit_of(conn):
+    elif write.control == "savepoint":
+        ledger.opened_by_savepoint = ledger.opened_by_savepoint or autocommit.begins_with_savepoint(conn)
+    elif ledger.opened_by_savepoint and ledger.changes and not ledger.is_commit_of(conn):
         setattr(context, STATEMENT, commit.announce_so_far(ledger, managers_of))
 
 

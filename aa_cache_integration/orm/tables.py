@@ -19,7 +19,7 @@ from aa_cache_integration.orm.cascades import changed_by_the_database, forget_ke
 from aa_cache_integration.orm.changes import Write
 from aa_cache_integration.orm.rows import Rows, flushed_rows, named_rows
 from aa_cache_integration.orm.sql import Target
-from aa_cache_integration.orm.text import NOTHING, RELEASE, SAVEPOINT, SESSION_STATE, UNKNOWN, written_by_text
+from aa_cache_integration.orm.text import NOTHING, RELEASE, SAVEPOINT, SESSION_STATE, UNKNOWN, hides_state, written_by_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 __all__ = ("forget_forms", "written_by")
 
 
-_SET_CONFIG = re.compile(r"\bset_config\s*\(", re.IGNORECASE)
-"""PostgreSQL's function for what SET does."""
 _UPSERT = re.compile(r"\bon\s+(?:conflict|duplicate)\b|\breplace\b", re.IGNORECASE)
 
 
@@ -115,7 +113,7 @@ def _form_of(compiled: SQLCompiler, statement: str) -> _Form:
     if not written:  # a construct of the application's own is told by its text
         if not isinstance(compiled.statement, (SelectBase, FunctionElement)):
             return _Form(named.written_by_any_text(statement, dialect))
-        return _Form(SESSION_STATE if _SET_CONFIG.search(statement) else NOTHING)
+        return _Form(SESSION_STATE if hides_state(statement) else NOTHING)
     tables: dict[Table, None] = {}
     bulk: dict[Table, None] = {}
     for element, main in written:
@@ -130,7 +128,7 @@ def _form_of(compiled: SQLCompiler, statement: str) -> _Form:
         bulk.update(dict.fromkeys((*targets, *caused)))
     others = namesakes(tables)
     names = frozenset(table.fullname for table in tables) | others
-    write = Write(names, frozenset(table.fullname for table in bulk) | others)
+    write = Write(names, frozenset(table.fullname for table in bulk) | others, session_state="connection" if hides_state(statement) else "")
     form = _Form(write, tuple(tables))
     (element, main), *more = written
     return _exact_form(compiled, element, form, others) if main and not more and len(_targets(element)) == 1 else form

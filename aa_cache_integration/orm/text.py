@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from aa_cache_integration.orm.changes import Write
+from aa_cache_integration.orm.scanner import scanned
 
 __all__ = ("NOTHING", "RELEASE", "SAVEPOINT", "SESSION_STATE", "UNKNOWN", "hides_state", "leading_word", "stripped", "written_by_text")
 
@@ -43,6 +44,7 @@ _SETS_LOCAL: Final = re.compile(r"set\s+local\b", re.IGNORECASE)
 _SETS_MORE: Final = re.compile(r"\b(?:autocommit|implicit_transactions)\b", re.IGNORECASE)
 _SET_STATEMENT: Final = re.compile(r"set\s+statement\b", re.IGNORECASE)
 _TWO_PHASE: Final = re.compile(r"(?:xa\s+(\w+)|(commit)\s+prepared|rollback\s+prepared|prepare\s+transaction)\b", re.IGNORECASE)
+_ENDS: Final = re.compile(r"\b(?:commit|rollback)\b", re.IGNORECASE)
 _CHAINS: Final = re.compile(r"\bchain\b", re.IGNORECASE)
 _CONTROL_WORDS: Final = re.compile(
     r"\b(?:begin|start|commit|end|rollback|abort|prepare|savepoint|release|chain|xa|autocommit)\b", re.IGNORECASE
@@ -52,8 +54,9 @@ _MAKES_TEMPORARY: Final = re.compile(r"(?:create\s+(?:or\s+replace\s+)?(?:local\
 _IN_TEMP: Final = re.compile(r"\btemp[\"'`\]]?\s*\.", re.IGNORECASE)
 """SQLite's schema of temporary tables."""
 _HAS_BODY: Final = re.compile(r"create\b[^;]*?\b(?:trigger|function|procedure|event|package|routine)\b", re.IGNORECASE)
-_END_OF_BODY: Final = re.compile(r".*(?:\bend\b|\$\w*\$)([^;]*);*\s*(.*)", re.IGNORECASE | re.DOTALL)
-_STATE_IN_DML: Final = re.compile(r"\bset_config\b|\bpg_temp", re.IGNORECASE)
+_DOUBTFUL: Final = re.compile(r"/\*(?:(?!\*/).)*/\*|--[^\n\r]*\r(?!\n)", re.DOTALL)
+"""A comment that ends elsewhere for some databases: where they nest, or end with a carriage return."""
+_STATE_IN_DML: Final = re.compile(r"\bset_config\b|\bpg_(?:temp|settings\b)|\bu&\"", re.IGNORECASE)
 _STATE_ELSEWHERE: Final = re.compile(r"\b(?:set|use|attach|detach|temp|temporary|set_config|search_path)\b|\bpg_temp", re.IGNORECASE)
 _LONG: Final = 5_000
 _UPDATE_SETS: Final = re.compile(r"\bupdate\b[^;]*?\bset\b", re.IGNORECASE)
@@ -89,29 +92,46 @@ def written_by_text(statement: str, dialect: str = "") -> Write:
         statement: Its text.
         dialect: The name of the database's dialect.
     """
-    text = stripped(statement, dialect)
-    blanks = statement[: len(statement) - len(text)]
-    # Some databases nest comments and some don't; MySQL runs what stands in certain ones.
-    if blanks.count("/*") > blanks.count("*/") or (dialect in _MYSQL and _EXECUTED_COMMENT.search(statement)):
+    if _DOUBTFUL.search(statement) or (dialect in _MYSQL and _EXECUTED_COMMENT.search(statement)):
         return _ANYTHING
-    pieces = [stripped(piece, dialect) for piece in text.split(";")]
-    if any(pieces[1:]) and not _is_one_with_a_body(text):
-        return _several(pieces, dialect)
-    return _one(text.rstrip("; \t\r\n\f"), dialect)
+    pieces = _pieces(statement, dialect)
+    if len(pieces) > 1 and not _is_one_with_a_body(pieces, dialect):
+        return _several(pieces, statement, dialect)
+    return _one(stripped(statement, dialect).rstrip("; \t\r\n\f"), dialect)
 
 
-def _is_one_with_a_body(text: str) -> bool:
-    """Whether a text makes a trigger or a routine, and does no more: its body holds statements of its own."""
-    end = _END_OF_BODY.match(text) if _HAS_BODY.match(text) else None
-    return end is not None and not end[2]
+def _pieces(statement: str, dialect: str) -> list[str]:
+    """Return the statements of a text, with nothing in their strings; where databases may read its quotes in several ways, too many."""
+    try:
+        return [" ".join(tokens) for tokens in scanned(statement, dialect)]
+    except ValueError:
+        return [piece for part in statement.split(";") if (piece := stripped(part, dialect))]
 
 
-def _several(pieces: list[str], dialect: str) -> Write:
-    """Return what several statements do together; a ``;`` within a string counts as one between statements."""
-    told = [(_one(piece, dialect), piece) for piece in pieces if piece]
-    if any(write.control or write.begins or write.controls or _may_control(piece) for write, piece in told):
+def _is_one_with_a_body(pieces: list[str], dialect: str) -> bool:
+    """Whether a text makes a trigger or a routine, and does no more: its body holds statements of its own, up to the first END."""
+    words = [piece.lower() for piece in pieces]
+    makes = dialect != "postgresql" and _HAS_BODY.match(pieces[0]) is not None  # there a body is a string
+    return makes and "end" in words and words.index("end") == len(words) - 1
+
+
+def _several(pieces: list[str], statement: str, dialect: str) -> Write:
+    """Return what several statements do together.
+
+    Args:
+        pieces: Each, with nothing in its strings.
+        statement: The whole text.
+        dialect: The name of the database's dialect.
+    """
+    told = [_one(piece, dialect) for piece in pieces]
+    if any(write.control or write.begins or write.controls for write in told) or any(map(_may_control, pieces)):
         return _ANYTHING
-    return _UNKNOWN_STATE if any(write.session_state for write, _ in told) else UNKNOWN
+    if any(leading_word(piece) not in _NO_ORDERS | _READING_WORDS for piece in pieces):  # whose strings may be run: DO, EXECUTE
+        if _CONTROL_WORDS.search(statement):
+            return _ANYTHING
+        if _STATE_ELSEWHERE.search(statement):
+            return _UNKNOWN_STATE
+    return _UNKNOWN_STATE if any(write.session_state for write in told) or hides_state(statement) else UNKNOWN
 
 
 def _may_control(piece: str) -> bool:
@@ -128,6 +148,8 @@ def _one(text: str, dialect: str) -> Write:
         return control
     if word in _READING_WORDS and not (word == "select" and _SELECT_INTO.search(text)):
         return SESSION_STATE if _STATE_IN_DML.search(text) else NOTHING
+    if word == "do" and _ENDS.search(text):
+        return _ANYTHING
     if _MAKES_TEMPORARY.search(_COMMENT.sub(" ", text)) or _STATE_IN_DML.search(text) or (word in _DDL_WORDS and _IN_TEMP.search(text)):
         return _UNKNOWN_STATE
     return _UNKNOWN_STATE if word not in _NO_ORDERS | {"select"} and _STATE_ELSEWHERE.search(_without_updates(text)) else UNKNOWN

@@ -19,10 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
-from sqlalchemy.orm import configure_mappers
 
-from aa_cache_integration import manager as managers_of_process
-from aa_cache_integration.orm import binding, cascades, fetch
+from aa_cache_integration.orm import cascades, fetch
 from aa_cache_integration.orm.changes import ChangeSet, ledger_of
 from tests.consistency.programs_draw import OPTIONS, TOUR, programs
 from tests.consistency.programs_run import Run
@@ -39,18 +37,10 @@ EXAMPLES = {"sqlite": 2000, "postgresql": 800, "mariadb": 800} if DEEP else {"sq
 ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "mariadb": "mariadb+aiomysql"}
 DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}
 
-pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")  # of programs that a person wouldn't write
-
-
-@pytest.fixture(autouse=True)
-def _no_bindings() -> Iterator[None]:
-    """Begin with no engine bound and no cache to tell."""
-    configure_mappers()
-    binding._bindings.clear()
-    managers_of_process._live.clear()
-    yield
-    binding._bindings.clear()
-    managers_of_process._live.clear()
+pytestmark = [
+    pytest.mark.usefixtures("no_bindings"),
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning"),  # of programs that a person wouldn't write
+]
 
 
 @pytest.fixture

@@ -20,12 +20,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from sqlalchemy import delete, text, update
-from sqlalchemy.orm import Session, configure_mappers
+from sqlalchemy.orm import Session
 
 from aa_cache_integration import manager as managers_of_process
 from aa_cache_integration.core import envelope
 from aa_cache_integration.core.protocol import Protocol
-from aa_cache_integration.orm import binding, fetch
+from aa_cache_integration.orm import fetch
 from aa_cache_integration.stores import steps
 from aa_cache_integration.stores.null import NO_VALUE
 from tests.consistency.stateful_model import TABLES, Cell, Counts, PlainKey, Snapshot, Task, Versions, World, Writer, instance_of, values_of
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from aa_cache_integration.stores.base import Announcement, Fill, Making
     from tests.consistency.stateful_model import State
+
+pytestmark = pytest.mark.usefixtures("no_bindings")
 
 TASKS = 3
 EXAMPLES, STEPS = (1000, 80) if os.environ.get("AA_CACHE_DEEP") == "1" else (50, 50)
@@ -491,17 +493,6 @@ class Machine(RuleBasedStateMachine):
             self.writer.view = before
         # Where the driver had begun no transaction before the savepoint, its release commits.
         self._learn()
-
-
-@pytest.fixture(autouse=True)
-def _no_bindings() -> Iterator[None]:
-    """Begin with no engine bound and no cache to tell."""
-    configure_mappers()
-    binding._bindings.clear()
-    managers_of_process._live.clear()
-    yield
-    binding._bindings.clear()
-    managers_of_process._live.clear()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import DDL, StaticPool, event, text, update
+from sqlalchemy import DDL, StaticPool, event, func, text, update
 from sqlalchemy.dialects.postgresql import MACADDR
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.compiler import compiles
@@ -331,3 +331,29 @@ def test_a_text_that_is_no_text_for_the_database_is_no_key(world: World, databas
         card.name = "new"
         session.commit()
     assert world.read(Card, "08:00:2b:01:02:03").name == "new"
+
+
+@on("database", ["sqlite"])
+@only_sync
+def test_a_connection_that_was_detached_from_its_pool(world: World, database: str) -> None:
+    program = Program(world)
+    with world.engine.connect() as conn:
+        conn.detach()
+        conn.exec_driver_sql(U.format("detached"))
+        assert world.read(Product, 1).name == "old"
+        conn.commit()
+    program.assert_right()
+
+
+@on("database", ["postgresql"])
+def test_a_setting_within_dml_takes_the_connection_from_the_cache(world: World, database: str) -> None:
+    with world.session() as session:
+        session.execute(update(products).where(products.c.id == 2).values(name=func.set_config("search_path", "x", True)))  # noqa: FBT003 - SQL's
+        assert world.reason(session, Tag, 1) == "session state"
+
+
+@on("database", ["postgresql"])
+@only_sync
+def test_a_commit_between_two_routines_is_told(world: World, database: str) -> None:
+    made = "CREATE OR REPLACE FUNCTION f() RETURNS int AS $$ SELECT 1; $$ LANGUAGE sql"
+    Program(world).run(f"{made}; {U}; COMMIT; {made}")

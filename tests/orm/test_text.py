@@ -81,7 +81,6 @@ def test_what_may_change_what_the_connection_sees_is_noticed(statement: str, dia
         "alter table p add column set_by int",
         "update p set n = 1",
         "insert into p select 1",
-        "create trigger t after insert on p begin update q set n = 1; update r set n = 2; end",
         "create function f() returns int language sql as $$ update p set n = 1; select 1; $$",
         "explain analyze update p set n = 1",
         "do $$ update p set n = 1 $$",
@@ -92,6 +91,49 @@ def test_what_may_change_what_the_connection_sees_is_noticed(statement: str, dia
 )
 def test_ordinary_statements_leave_the_session_as_it_is(statement: str) -> None:
     assert told(statement) == (True, False, "")
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "mysql"])
+def test_a_trigger_is_one_statement_with_others_in_it(dialect: str) -> None:
+    trigger = "create trigger t after insert on p begin update q set n = 1; update r set n = 2; end"
+    for ends in ("", ";", " ; -- commit\n"):
+        assert told(trigger + ends, dialect) == (True, False, "")
+    for then in ("commit", "update q set n = 2; end", trigger):
+        assert told(f"{trigger}; {then}", dialect) == (True, True, STATE)
+
+
+FUNCTION = "create function f() returns void as $$ update p set n = 1; select 1; $$ language sql"
+
+
+@pytest.mark.parametrize(
+    ("statement", "controls", "state"),
+    [
+        ("F", False, ""),
+        ("F; update p set n = 2; F", False, ""),
+        ("F; update p set n = 2; commit; F", True, STATE),
+        ("F; update p set n = 2; end", True, STATE),
+        ("F; update p set n = 2; commit; -- the end", True, STATE),
+        ("F; set search_path = tenant; F", False, STATE),
+        ("select a$b$c; commit; select d$b$e", True, STATE),
+        ('select 1 as "it\'s"; commit; select 2 as "x\'y"', True, STATE),
+        ("update p set n = 1; /* /* */ select */ commit", True, STATE),
+        ("update p set n = 1; --c\rcommit", True, STATE),
+        ("create /* /* */ */ temp table p (id int)", True, STATE),
+        ("update pg_settings set setting = 'x' where name = 'role'", False, STATE),
+        ("select 1; do $$ begin commit; end $$", True, STATE),
+    ],
+)
+def test_what_stands_beside_a_body_is_seen(statement: str, controls: bool, state: str) -> None:
+    assert told(statement.replace("F", FUNCTION)) == (True, controls, state)
+
+
+def test_a_minus_is_no_comment_in_mysql() -> None:
+    assert told("select 1--1; commit", "mysql") == (True, True, STATE)
+
+
+@pytest.mark.parametrize("statement", ["select f(a, '; ')", "select 'a; commit'", "select 1 -- ; commit", "select '; set x' from p;"])
+def test_what_is_in_a_string_or_a_comment_divides_nothing(statement: str) -> None:
+    assert written_by_text(statement, "postgresql") is NOTHING
 
 
 @pytest.mark.parametrize(

@@ -180,9 +180,7 @@ TABLES: Final = (
     Way(
         "a lightweight table",
         run(update(table("books", column("title"))).values(title="new")),
-        "all",
         core=True,
-        commits_alone=(MARIADB,),  # among what it may write is a table of MyISAM
     ),
 )
 
