@@ -348,7 +348,7 @@ def test_a_connection_that_was_detached_from_its_pool(world: World, database: st
 @on("database", ["postgresql"])
 def test_a_setting_within_dml_takes_the_connection_from_the_cache(world: World, database: str) -> None:
     with world.session() as session:
-        session.execute(update(products).where(products.c.id == 2).values(name=func.set_config("search_path", "x", True)))  # noqa: FBT003 - SQL's
+        session.execute(update(products).where(products.c.id == 2).values(name=func.set_config("application_name", "x", True)))  # noqa: FBT003 - SQL's
         assert world.reason(session, Tag, 1) == "session state"
 
 
