@@ -216,7 +216,8 @@ def test_foreign_keys_are_followed_into_other_metadata_and_through_those_that_ma
     parent = table("far_parents", first, Column("id", Integer, primary_key=True))
     middle = table("far_middle", between, Column("id", Integer, ForeignKey(parent.c.id, ondelete="CASCADE"), primary_key=True))
     child = table("far_children", last.metadata, Column("id", Integer, ForeignKey(middle.c.id, ondelete="CASCADE"), primary_key=True))
-    last.map_imperatively(type("FarChild", (), {}), child)
+    far_child = type("FarChild", (), {})
+    last.map_imperatively(far_child, child)
     forget_keys()
     assert middle in known_tables()
     assert caused(parent, None) == {"far_middle", "far_children"}
@@ -232,7 +233,8 @@ def test_a_foreign_key_by_name_is_followed_into_another_metadata(refers: str, fo
     mapped = registry()
     key = Column("id", Integer, ForeignKey(refers, ondelete="CASCADE", onupdate="CASCADE"), primary_key=True)
     child = table("refers_by_name", mapped.metadata, key)
-    mapped.map_imperatively(type("RefersByName", (), {}), child)
+    refers_by_name = type("RefersByName", (), {})
+    mapped.map_imperatively(refers_by_name, child)
     forget_keys()
     assert caused(parent, None) == caused(parent, {"id"}) == ({"refers_by_name"} if follows else set())
     assert caused(parent, {"name"}) == set()
@@ -247,7 +249,8 @@ def test_a_foreign_key_leads_to_the_table_of_its_name_in_whichever_metadata() ->
     box = table(
         "near_boxes", other, Column("id", Integer, primary_key=True), Column("f", ForeignKey("near_folders.id", ondelete="SET NULL"))
     )
-    mapped.map_imperatively(type("NearBox", (), {}), box)
+    near_box = type("NearBox", (), {})
+    mapped.map_imperatively(near_box, box)
     forget_keys()
     assert caused(folder, None) == {"near_boxes"}
     mapped.dispose()

@@ -252,8 +252,11 @@ async def test_two_hundred_tasks_on_a_small_pool_never_see_an_error(
     await manager.aclose()
 
 
-def test_event_loops_in_several_threads_use_one_manager(managers: Callable[..., CacheManager], recorded_events: RecordedEvents) -> None:
-    manager = managers()
+def test_event_loops_in_several_threads_use_one_manager(
+    managers: Callable[..., CacheManager], backend: dict[str, Any], recorded_events: RecordedEvents
+) -> None:
+    patient = {"socket_timeout": 30, "socket_connect_timeout": 30}  # on a busy machine a loop's turn may be long in coming
+    manager = managers(arguments={**backend["arguments"], **patient})
 
     async def use() -> list[Any]:
         await asyncio.gather(*(manager.set_async(f"key{number}", number) for number in range(20)))
