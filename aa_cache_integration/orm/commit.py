@@ -27,6 +27,7 @@ __all__ = (
     "announce_so_far",
     "announce_statement",
     "owe",
+    "perform",
     "roll_back_what_failed",
     "rolled_back_if_refused",
     "settle",
@@ -66,7 +67,7 @@ def _announce_to(ledger: Ledger, manager: CacheManager, group: str | None, chang
     # Kept first: intents that arrive although the answer to them doesn't must be taken back too.
     ledger.pending.append(Pending(manager, announcement, changes, group, cover))
     if cover is None:
-        _perform(manager, lambda protocol: protocol.announce(announcement), held=False)
+        perform(manager, lambda protocol: protocol.announce(announcement), held=False)
 
 
 def announce_statement(
@@ -155,7 +156,7 @@ def settle_pending(pending: Iterable[Pending]) -> None:
             if due is None:
                 continue
             try:
-                _perform(item.manager, lambda protocol, due=due: protocol.settle(due), held=True)  # type: ignore[misc]
+                perform(item.manager, lambda protocol, due=due: protocol.settle(due), held=True)  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001 - the commit has happened: whatever goes wrong now may not raise out of it
                 item.manager.operations().protocol.leave_to_deadline(due)
                 item.manager.emitter.emit(events.DEGRADED, op="commit", reason=f"not settled: {type(error).__name__}: {error}")
@@ -178,7 +179,7 @@ def _take_back(ledger: Ledger) -> None:
         if (due := item.due()) is None:
             continue
         try:
-            _perform(item.manager, lambda protocol, due=due: protocol.withdraw(due), held=True)  # type: ignore[misc]
+            perform(item.manager, lambda protocol, due=due: protocol.withdraw(due), held=True)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - a ROLLBACK may not fail for the cache's sake; the deadline does it
             item.manager.emitter.emit(events.DEGRADED, op="commit", reason=f"not withdrawn: {type(error).__name__}: {error}")
         else:
@@ -201,7 +202,7 @@ def owe(ledger: Ledger, managers: Callable[[str | None], Iterable[CacheManager]]
                 manager.operations().state.debts.owe(announcement)
 
 
-def _perform(manager: CacheManager, step: Callable[[Protocol], Coroutine[Any, Any, Any]], *, held: bool) -> None:
+def perform(manager: CacheManager, step: Callable[[Protocol], Coroutine[Any, Any, Any]], *, held: bool) -> None:
     """Take a step of the protocol to its end: natively inside a greenlet of AsyncSession, else blocking.
 
     Args:

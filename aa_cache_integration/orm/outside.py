@@ -10,7 +10,6 @@ from aa_cache_integration.codecs.build import mapper_of
 from aa_cache_integration.codecs.family import members_of, root_of
 from aa_cache_integration.codecs.identity import base_table_name, identity_of
 from aa_cache_integration.codecs.registered import only_mapper_of
-from aa_cache_integration.core.drive import drive
 from aa_cache_integration.exceptions import IdentityError, ModelError, UnknownCacheError
 from aa_cache_integration.orm import commit, named
 from aa_cache_integration.orm.cascades import changed_by_the_database, namesakes
@@ -110,7 +109,8 @@ def settle(write: Write, bind_group: str | None) -> None:
     waiting = _pending(write, bind_group)
     try:
         while waiting:
-            drive(waiting[0].manager.operations().protocol.settle(waiting[0].announcement))
+            announcement = waiting[0].announcement
+            commit.perform(waiting[0].manager, lambda protocol, due=announcement: protocol.settle(due), held=True)  # type: ignore[misc]
             commit.tell(waiting.pop(0))
     finally:
         _owe(waiting)

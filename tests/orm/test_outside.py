@@ -65,6 +65,16 @@ def test_rows_that_another_program_wrote_are_read_anew_and_no_other(cached: Worl
     assert "products" in cached.told()
 
 
+def test_synchronous_code_within_a_task_tells_without_holding_up_the_loop(cached: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in `AsyncSession.run_sync`."""
+    cached.in_the_database("UPDATE products SET name = 'new'")
+    if cached.asynchronous:
+        monkeypatch.setattr(commit, "drive", lambda _: pytest.fail("a blocking step was taken"))
+    cached.registry.invalidate(Product, 1)
+    monkeypatch.undo()
+    assert cached.read(Product, 1).name == "new"
+
+
 def test_several_rows_however_their_keys_are_spelled(cached: World) -> None:
     cached.in_the_database("UPDATE products SET name = 'new'")
     invalidate(cached, "invalidate", Product, "1", 2)
