@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from aa_cache_integration.orm.functions import is_built_in
 from aa_cache_integration.orm.scanner import READ_AS, require, scanned, simplified
 
 if TYPE_CHECKING:
@@ -28,14 +29,6 @@ _LEADS: Final = _ROOTS.keys() | {"select", "values", "table", "with"}
 _BEGINS_ANOTHER: Final = re.compile(  # statement in SQL Server, which needs no ";" between them
     "alter|backup|begin|bulk|close|commit|create|dbcc|deallocate|declare|deny|disable|drop|enable|exec(ute)?|fetch|go(to)?|grant|if|kill|"
     "load|open|re(adtext|ceive|configure|store|vert|voke)|rollback|save|send|shutdown|use|while|(update|write)text"
-)
-_FUNCTIONS: Final = re.compile(  # that write nothing, of those that sqlglot has no class for; any other may be the application's own
-    "age|btrim|cardinality|changes|crc32|cur(date|rval)|current_setting|date_format|dateadd|datetime|digest|field|find_in_set|found_rows|"
-    "from_unixtime|getdate|inet_aton|isnull|json_(agg|array|build_object|contains|each|group_array|insert|merge_patch|patch|quote|replace|"
-    "tree|unquote|valid)|jsonb_(agg|array_elements(_text)?|build_object|insert|set|strip_nulls)|julianday|last(_insert_(id|rowid)|val)|"
-    "make_date|newid|nextval|now|octet_length|pg_advisory_xact_lock|(phrase|plain|websearch_)?to_tsquery|printf|quote|randomblob|row_to_json|"
-    "scope_identity|set_config|setval|setweight|sqlite_version|(clock|statement|transaction)_timestamp|strftime|sys_guid|sysdate(time)?|time|"
-    "to_(date|jsonb?|timestamp|tsvector)|total(_changes)?|ts_rank|unix_timestamp|user|values|version|zeroblob"
 )
 _NODES: Final = re.compile(  # that a statement may be made of, beside expressions that aren't strange
     "Alias|Aliases|CTE|CharacterSet|ColumnDef|Cube|DataType|DataTypeParam|Delete|Distinct|Except|Fetch|Filter|From|Group|GroupingSets|Having|"
@@ -137,7 +130,7 @@ def _is_understood(node: Any) -> bool:
     """Whether a part of a statement is known to write nothing by itself, or is read off."""
     kind = _kind(node)
     if kind.startswith("Anonymous"):
-        return bool(_FUNCTIONS.fullmatch(str(node.this).lower()))
+        return is_built_in(str(node.this)) and _kind(node.parent) != "Dot" and "db" not in _said(node.parent)
     return bool(_NODES.fullmatch(kind)) or ("Condition" in {base.__name__ for base in type(node).__mro__} and not _STRANGE.fullmatch(kind))
 
 

@@ -17,6 +17,7 @@ from aa_cache_integration.codecs.identity import base_table_name
 from aa_cache_integration.orm import named
 from aa_cache_integration.orm.cascades import changed_by_the_database, forget_keys, namesakes, only_adds, replaces
 from aa_cache_integration.orm.changes import Write
+from aa_cache_integration.orm.functions import is_call
 from aa_cache_integration.orm.rows import Rows, flushed_rows, named_rows
 from aa_cache_integration.orm.sql import Target
 from aa_cache_integration.orm.text import NOTHING, RELEASE, SAVEPOINT, SESSION_STATE, UNKNOWN, hides_state, written_by_text
@@ -111,7 +112,7 @@ def _form_of(compiled: SQLCompiler, statement: str) -> _Form:
         return _Form(named.written_by_any_text(statement, dialect))
     written = list(_dml_in(compiled))
     if not written:  # a construct of the application's own is told by its text
-        if not isinstance(compiled.statement, (SelectBase, FunctionElement)):
+        if not isinstance(compiled.statement, (SelectBase, FunctionElement)) or is_call(statement, dialect):
             return _Form(named.written_by_any_text(statement, dialect))
         return _Form(SESSION_STATE if hides_state(statement) else NOTHING)
     tables: dict[Table, None] = {}

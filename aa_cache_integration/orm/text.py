@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from aa_cache_integration.orm.changes import Write
+from aa_cache_integration.orm.functions import is_call
 from aa_cache_integration.orm.scanner import scanned
 
 __all__ = ("NOTHING", "RELEASE", "SAVEPOINT", "SESSION_STATE", "UNKNOWN", "hides_state", "leading_word", "stripped", "written_by_text")
@@ -37,6 +38,18 @@ _DDL_WORDS: Final = frozenset({"create", "alter", "drop", "rename", "comment", "
 _NO_ORDERS: Final = _DML_WORDS | _DDL_WORDS | {"explain", "analyze", "copy", "load", "lock", "handler"}
 """In a statement that begins so, SET, USE and the like are no orders to the session."""
 
+_WRITES_NO_ROWS: Final = {"postgresql": frozenset({"analyse", "analyze", "checkpoint", "listen", "lock", "notify", "unlisten", "vacuum"})}
+"""What statements of one database begin with that write none; elsewhere the same word may commit, or run what follows."""
+_RUNS_IT: Final = re.compile(r"\banaly[sz]e\b", re.IGNORECASE)
+_SETS_NO_ROWS: Final = re.compile(  # what a statement may take of time, space and ways, and what is logged of it
+    r"(?:set\s+(?:(?:session|local)\s+|@@(?:session\.)?)?|pragma\s+)"
+    r"(?:application_name|auto_vacuum|automatic_index|busy_timeout|cache_size|client_min_messages|deadlock_timeout|enable_\w+|foreign_keys|"
+    r"idle(?:_in_transaction)?_session_timeout|(?:innodb_)?lock_(?:wait_)?timeout|interactive_timeout|jit|journal_(?:mode|size_limit)|"
+    r"log_(?:duration|min_\w+|statement)|(?:maintenance_)?work_mem|max_(?:execution|statement)_time|mmap_size|net_(?:read|write)_timeout|"
+    r"(?:random|seq)_page_cost|statement_timeout|synchronous(?:_commit)?|temp_(?:buffers|store)|threads|wait_timeout|wal_autocheckpoint)"
+    r"\s*(?:=|\bto\b)\s*(?:-?\w+|'[\w .:/-]*'|%s|%\(\w+\)s|\$1)",
+    re.IGNORECASE,
+)
 _MYSQL: Final = frozenset({"mysql", "mariadb"})
 _SELECT_INTO: Final = re.compile(r"\binto\b", re.IGNORECASE)
 _SETS_TRANSACTION: Final = re.compile(r"set\s+(?:local|transaction|constraints)\b", re.IGNORECASE)
@@ -146,13 +159,23 @@ def _one(text: str, dialect: str) -> Write:
     control = _controlled_by(word, text, dialect)
     if control is not None:
         return control
-    if word in _READING_WORDS and not (word == "select" and _SELECT_INTO.search(text)):
+    if _only_reads(word, text, dialect):
         return SESSION_STATE if _STATE_IN_DML.search(text) else NOTHING
     if word == "do" and _ENDS.search(text):
         return _ANYTHING
     if _MAKES_TEMPORARY.search(_COMMENT.sub(" ", text)) or _STATE_IN_DML.search(text) or (word in _DDL_WORDS and _IN_TEMP.search(text)):
         return _UNKNOWN_STATE
-    return _UNKNOWN_STATE if word not in _NO_ORDERS | {"select"} and _STATE_ELSEWHERE.search(_without_updates(text)) else UNKNOWN
+    gives_orders = word not in _NO_ORDERS | {"select", "values"}
+    return _UNKNOWN_STATE if gives_orders and _STATE_ELSEWHERE.search(_without_updates(text)) else UNKNOWN
+
+
+def _only_reads(word: str, text: str, dialect: str) -> bool:
+    if word == "explain":
+        return _RUNS_IT.search(text) is None
+    if word in {"select", "values"} and is_call(text, dialect):
+        return False
+    reads = word in _READING_WORDS and not (word == "select" and _SELECT_INTO.search(text))
+    return reads or word in _WRITES_NO_ROWS.get(dialect, ())
 
 
 def _without_updates(text: str) -> str:
@@ -174,6 +197,8 @@ def _controlled_by(word: str, text: str, dialect: str) -> Write | None:
 
 
 def _set_by(text: str, dialect: str) -> Write:
+    if _SETS_NO_ROWS.fullmatch(text):
+        return NOTHING
     if _SET_STATEMENT.match(text):
         return _ANYTHING
     if _SETS_MORE.search(text):

@@ -131,9 +131,65 @@ def test_a_minus_is_no_comment_in_mysql() -> None:
     assert told("select 1--1; commit", "mysql") == (True, True, STATE)
 
 
-@pytest.mark.parametrize("statement", ["select f(a, '; ')", "select 'a; commit'", "select 1 -- ; commit", "select '; set x' from p;"])
+@pytest.mark.parametrize("statement", ["select concat(a, '; ')", "select 'a; commit'", "select 1 -- ; commit", "select '; set x' from p;"])
 def test_what_is_in_a_string_or_a_comment_divides_nothing(statement: str) -> None:
     assert written_by_text(statement, "postgresql") is NOTHING
+
+
+@pytest.mark.parametrize(
+    ("statement", "dialect"),
+    [
+        ("set statement_timeout = '5s'", "postgresql"),
+        ("SET SESSION lock_timeout TO 1000;", "postgresql"),
+        ("set local application_name = %(name)s", "postgresql"),
+        ("set enable_seqscan to off", "postgresql"),
+        ("set session max_statement_time = 60", "mariadb"),
+        ("set @@session.wait_timeout=600", "mysql"),
+        ("PRAGMA busy_timeout = 5000", "sqlite"),
+        ("pragma foreign_keys=ON", "sqlite"),
+        ("listen news", "postgresql"),
+        ("notify news, 'update p'", "postgresql"),
+        ("lock table p in share mode", "postgresql"),
+        ("vacuum p", "postgresql"),
+        ("explain update p set n = 1", "postgresql"),
+        ("explain delete from p", "mariadb"),
+    ],
+)
+def test_what_only_waits_or_measures_leaves_all_as_it_is(statement: str, dialect: str) -> None:
+    assert written_by_text(statement.rstrip(";"), dialect) == written_by_text(statement, dialect) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("statement", "dialect"),
+    [
+        ("set statement_timeout = 1, search_path = x", "postgresql"),
+        ("set wait_timeout = 1, sql_mode = ansi", "mysql"),
+        ("set statement_timeout = 1; set search_path = x", "postgresql"),
+        ("set time zone 'utc'", "postgresql"),
+        ("set role nobody", "postgresql"),
+        ("set names latin1", "mysql"),
+        ("pragma read_uncommitted = 1", "sqlite"),
+        ("pragma case_sensitive_like = 1", "sqlite"),
+        ("pragma query_only = 1", "sqlite"),
+    ],
+)
+def test_any_other_setting_takes_the_connection_from_the_cache(statement: str, dialect: str) -> None:
+    assert written_by_text(statement, dialect).session_state == STATE
+
+
+@pytest.mark.parametrize(
+    ("statement", "dialect"),
+    [
+        ("lock tables p write", "mariadb"),
+        ("analyze update p set n = 1", "mariadb"),
+        ("analyze table p", "mysql"),
+        ("explain (analyze) update p set n = 1", "postgresql"),
+        ("explain analyse update p set n = 1", "postgresql"),
+        ("vacuum p; update p set n = 1", "postgresql"),
+    ],
+)
+def test_what_writes_or_commits_behind_such_a_word_may_write_anything(statement: str, dialect: str) -> None:
+    assert written_by_text(statement, dialect).unknown
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ MADE_BESIDE: dict[str, list[DDL]] = {
         DDL(_VIEW.replace("titles", "shelf")),
         DDL(f"CREATE TRIGGER counted {_BEGIN_ATOMIC}"),
         DDL("CREATE PROCEDURE rename_book() UPDATE books SET title = 'called' WHERE id = 1"),
+        DDL("CREATE FUNCTION renamed_book() RETURNS int BEGIN UPDATE books SET title = 'called' WHERE id = 1; RETURN 1; END"),
     ],
 }
 """What the database has beside the tables."""

@@ -174,6 +174,27 @@ UNKNOWN: Final = (
     ),
     *ways_of(
         {
+            "a function that writes": lambda target: target.execute(select(func.renamed_book())).all(),
+            "a function that writes, by itself": lambda target: target.scalar(func.renamed_book()),
+            "a function that writes, among others": lambda target: target.execute(
+                select(func.now(), func.coalesce(func.renamed_book(), 1))
+            ).all(),
+            "text: a function that writes": lambda target: target.execute(text("SELECT renamed_book()")).all(),
+        },
+        reach="all",
+        core=True,
+        on=SERVERS,
+        commits_alone=(MARIADB,),  # a table there has no transactions, and who knows what the function writes
+    ),
+    Way(
+        "a function that writes, in place of a table",
+        lambda target: target.execute(select(func.renamed_book().column_valued("found"))).all(),
+        "all",
+        core=True,
+        on=(POSTGRESQL,),
+    ),
+    *ways_of(
+        {
             "CALL (MariaDB)": said("CALL rename_book()"),
             "ANALYZE": said(f"ANALYZE {UPDATE}"),
             "LOAD DATA": load_file,
