@@ -5,40 +5,40 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from aa_cache_integration.orm.built_in import ELSEWHERE, FAMILIES, INFIX, MSSQL, MYSQL, OPENERS, POSTGRESQL, SQLITE, SYNTAX
 from aa_cache_integration.orm.scanner import scanned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ("is_built_in", "is_call")
+__all__ = ("calls_unknown", "is_call", "may_write")
 
-_BUILT_IN: Final = re.compile(  # as far as sqlglot has no class for them, and what is often called by itself
-    "abs|age|array(_agg)?|avg|btrim|cardinality|changes|coalesce|concat|connection_id|count|crc32|cur(date|rval)|current_(database|schemas?|setting)|"
-    "database|date_(format|part|trunc)|dateadd|datetime|digest|extract|field|find_in_set|found_rows|from_unixtime|gen_random_uuid|"
-    "generate_series|get_lock|getdate|greatest|inet_(aton|server_(addr|port)|client_addr)|is(_free|_used)_lock|isnull|json_(agg|array|"
-    "build_object|contains|each|group_array|insert|merge_patch|patch|quote|replace|tree|unquote|valid)|jsonb_(agg|array_elements(_text)?|"
-    "build_object|insert|set|strip_nulls)|julianday|last(_insert_(id|rowid)|val)|least|length|lower|make_date|max|md5|min|newid|nextval|now|"
-    "nullif|octet_length|pg_(try_)?advisory_(xact_)?(un)?lock(_all|_shared)?|pg_(backend_pid|is_in_recovery|notify|sleep)|"
-    "(phrase|plain|websearch_)?to_tsquery|printf|quote|rand(om)?|randomblob|release_(all_)?locks?|round|row(_count|_to_json)|scope_identity|"
-    "set_config|setval|setweight|sleep|sqlite_version|(clock|statement|transaction)_timestamp|strftime|sum|sys_guid|sysdate(time)?|time|"
-    "to_(char|date|jsonb?|timestamp|tsvector)|total(_changes)?|ts_rank|txid_current|unix_timestamp|unnest|upper|user|uuid|values|version|zeroblob"
-)
-_NO_FUNCTIONS: Final = frozenset(
-    {
-        *("all", "and", "any", "array", "as", "between", "by", "case", "cast", "char", "decimal", "distinct", "else", "except", "exists"),
-        *("filter", "from", "having", "ilike", "in", "intersect", "interval", "is", "join", "like", "limit", "not", "numeric", "offset"),
-        *("on", "or", "over", "row", "select", "some", "then", "time", "timestamp", "union", "using", "values", "varchar", "when", "where"),
-    }
-)
-"""What a bracket may follow too."""
-_WITHOUT_WRITING: Final = frozenset({"sqlite", "mssql", "oracle"})
+_BUILT_IN: Final = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL, "sqlite": SQLITE, "mssql": MSSQL}
+_ANY: Final = POSTGRESQL | MYSQL
+_READS_WITHOUT_WRITING: Final = frozenset({"sqlite", "mssql", "oracle"})
 """Dialects in which a function that is called in a SELECT can't write."""
+_BEHIND: Final = {
+    "conflict": {"on"},
+    "cube": {"by"},
+    "filter": {")"},
+    "insert": {"then"},
+    "materialized": {"as", "not"},
+    "over": {")", "nulls"},
+    "rollup": {"by"},
+    "sets": {"grouping"},
+    "varying": {"bit", "char", "character"},
+}
+"""Words of the grammar that are such only behind these."""
+_OWN_SCHEMAS: Final = frozenset({"pg_catalog", "information_schema"})
+_QUERIES: Final = frozenset({"select", "with", "values"})
+_INSERTS: Final = frozenset({"into", "insert", "replace", "ignore", "low_priority", "high_priority", "delayed"})
+_WRITING: Final = frozenset({"insert", "update", "delete", "merge", "replace", "truncate"})
+_NO_TABLES: Final = frozenset({"dual"})
+_NAME: Final = re.compile(r"[`\"].*[`\"]|\w*[^\W\d][\w$]*", re.DOTALL)
 _PIECES: Final = re.compile(r"""[`"][^`"]+[`"]|[\w$]+|\S""")
-
-
-def is_built_in(name: str) -> bool:
-    """Whether a function that is called by its name alone is the database's own, and known here."""
-    return _BUILT_IN.fullmatch(name.lower()) is not None
+_IN_TWO_WAYS: Final = (re.compile(r"'[^']*'"), re.compile(r"'(?:[^'\\]|\\.)*'", re.DOTALL))
+"""Strings, as databases read them where a backslash means nothing, and where it means something."""
+_MORE_WAYS: Final = re.compile(r"--|/\*|#|\$\w*\$")
 
 
 def is_call(statement: str, dialect: str) -> bool:
@@ -51,32 +51,143 @@ def is_call(statement: str, dialect: str) -> bool:
         statement: Its text.
         dialect: The name of the database's dialect.
     """
-    if dialect in _WITHOUT_WRITING or "(" not in statement:
+    if not calls_unknown(statement, dialect):
         return False
     try:
-        pieces = [piece for tokens in scanned(statement, dialect) for piece in tokens]
+        return not _reads_table(_scanned(statement, dialect))
+    except ValueError:  # believed if it is so however the strings are read
+        parts = [_PIECES.findall(strings.sub(" '' ", statement)) for strings in _IN_TWO_WAYS]
+        return _MORE_WAYS.search(statement) is not None or not all(map(_reads_table, parts))
+
+
+def calls_unknown(statement: str, dialect: str) -> bool:
+    """Whether a statement that reads calls a function that may be the application's own, whatever tables it reads.
+
+    Args:
+        statement: Its text.
+        dialect: The name of the database's dialect.
+    """
+    if dialect in _READS_WITHOUT_WRITING or "(" not in statement:
+        return False
+    try:
+        pieces = _scanned(statement, dialect)
     except ValueError:  # so what is in its strings is looked at as well
         pieces = _PIECES.findall(statement)
-    return not _reads_table(pieces) and any(_calls(pieces, at) for at, piece in enumerate(pieces) if piece == "(")
+    return not _are_built_in(pieces, dialect)
+
+
+def may_write(pieces: Sequence[str], dialect: str) -> bool:
+    """Whether a function that a statement calls may write more than the statement says: not where it only reads tables.
+
+    Args:
+        pieces: What the scanner made of the statement.
+        dialect: The name of the database's dialect.
+    """
+    if _are_built_in(pieces, dialect):
+        return False
+    return not _WRITING.isdisjoint(piece.lower() for piece in pieces) or not _reads_table(pieces)
+
+
+def _are_built_in(pieces: Sequence[str], dialect: str) -> bool:
+    """Whether all functions that are called are the database's own."""
+    known = _BUILT_IN.get(dialect, _ANY)
+    ends = _ends(pieces)
+    return not any(piece == "(" and _calls_unknown(pieces, at, ends, known) for at, piece in enumerate(pieces))
+
+
+def _scanned(statement: str, dialect: str) -> list[str]:
+    return [piece for tokens in scanned(statement, dialect) for piece in (*tokens, ";")]
+
+
+def _calls_unknown(pieces: Sequence[str], bracket: int, ends: dict[int, int], known: frozenset[str]) -> bool:
+    """Whether a bracket opens the arguments of a function that isn't known."""
+    if not bracket or not _NAME.fullmatch(pieces[bracket - 1]):
+        return False
+    name, first = _plain(pieces[bracket - 1]), bracket - 1
+    while first > 1 and pieces[first - 1] == ".":
+        first -= 2
+    before = pieces[first - 1].lower() if first else ""
+    if before in _INSERTS or before == "as" or _names_query(pieces, ends.get(bracket, len(pieces))):
+        return False  # these are columns
+    if first < bracket - 1 and _plain(pieces[first]) not in _OWN_SCHEMAS:
+        return True
+    if first == bracket - 1 and _is_syntax(pieces[first].lower(), before, known):
+        return False
+    return not (name in known or name.startswith(FAMILIES) or before == ")")  # an alias, with its columns
+
+
+def _is_syntax(word: str, before: str, known: frozenset[str]) -> bool:
+    """Whether a word before a bracket is one of the grammar.
+
+    Args:
+        word: The word.
+        before: What stands before it.
+        known: The functions that are known, by which the database is.
+    """
+    if word in INFIX:
+        return before not in OPENERS and (before[-1:] in {")", "]", "'"} or before.isdigit() or _NAME.fullmatch(before) is not None)
+    return word in SYNTAX or before in _BEHIND.get(word, ()) or (word in ELSEWHERE and known is not POSTGRESQL)
+
+
+def _plain(name: str) -> str:
+    return name.strip('"`').lower()
+
+
+def _ends(pieces: Sequence[str]) -> dict[int, int]:
+    """Return where each bracket is closed."""
+    found: dict[int, int] = {}
+    opened: list[int] = []
+    for at, piece in enumerate(pieces):
+        if piece == "(":
+            opened.append(at)
+        elif piece == ")" and opened:
+            found[opened.pop()] = at
+    return found
+
+
+def _names_query(pieces: Sequence[str], end: int) -> bool:
+    """Whether a bracket that ends here holds the columns of a CTE: ``AS (SELECT …)`` follows."""
+    return [piece.lower() for piece in pieces[end + 1 : end + 2]] == ["as"] and _opens_query(pieces, end + 2)
+
+
+def _opens_query(pieces: Sequence[str], at: int) -> bool:
+    """Whether the query of a CTE begins here."""
+    following = [piece.lower() for piece in pieces[at : at + 4]]
+    while following[:1] in (["not"], ["materialized"]):
+        del following[0]
+    return following[:1] == ["("] and following[1:2] != [] and following[1] in _QUERIES | _WRITING | {"("}
+
+
+def _queries_named(pieces: Sequence[str], ends: dict[int, int]) -> Iterator[str]:
+    """Yield the names of the CTEs."""
+    begins = {end: begin for begin, end in ends.items()}
+    for at, piece in enumerate(pieces):
+        if piece.lower() == "as" and at and _opens_query(pieces, at + 1):
+            yield _plain(pieces[begins.get(at - 1, at) - 1])
 
 
 def _reads_table(pieces: Sequence[str]) -> bool:
-    return any(piece.lower() in {"from", "join"} and not _is_function(pieces, at + 1) for at, piece in enumerate(pieces))
+    """Whether a query among these names a table behind FROM or JOIN."""
+    named = _NO_TABLES | set(_queries_named(pieces, _ends(pieces)))
+    within: list[str] = [""]
+    for at, piece in enumerate(pieces):
+        if piece == "(":
+            within.append(pieces[at + 1].lower() if at + 1 < len(pieces) else "")
+        elif piece == ")" and len(within) > 1:
+            within.pop()
+        elif piece.lower() in {"from", "join"} and (len(within) == 1 or within[-1] in _QUERIES):
+            before = pieces[at - 1].lower() if at else ""
+            if before not in {"distinct", "as", "rows", "."} and _is_table(pieces, at + 1, named):
+                return True
+    return False
 
 
-def _is_function(pieces: Sequence[str], at: int) -> bool:
-    """Whether what begins here is no table: a function, with its schema or without, or a subquery."""
-    if pieces[at : at + 1] in (["lateral"], ["LATERAL"]):
+def _is_table(pieces: Sequence[str], at: int, named: frozenset[str] | set[str]) -> bool:
+    while pieces[at : at + 1] and pieces[at].lower() in {"lateral", "only"}:
         at += 1
+    if not pieces[at : at + 1] or not _NAME.fullmatch(pieces[at]) or [piece.lower() for piece in pieces[at : at + 2]] == ["rows", "from"]:
+        return False
+    first = at
     while pieces[at + 1 : at + 2] == ["."]:
         at += 2
-    return "(" in pieces[at : at + 2]
-
-
-def _calls(pieces: Sequence[str], bracket: int) -> bool:
-    """Whether a bracket opens the arguments of a function that may be the application's own."""
-    name = pieces[bracket - 1] if bracket else ""
-    if not (name[:1].isidentifier() or name[:1] in {"`", '"'}) or name.lower() in _NO_FUNCTIONS:
-        return False
-    schema = pieces[bracket - 3].lower() if bracket > 2 and pieces[bracket - 2] == "." else ""  # noqa: PLR2004 - schema, dot, name
-    return schema not in {"", "pg_catalog"} or not is_built_in(name)
+    return pieces[at + 1 : at + 2] != ["("] and (at > first or _plain(pieces[first]) not in named)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from aa_cache_integration.orm.functions import is_built_in
-from aa_cache_integration.orm.scanner import READ_AS, require, scanned, simplified
+from aa_cache_integration.orm.functions import may_write
+from aa_cache_integration.orm.scanner import LONGEST, READ_AS, require, scanned, simplified
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,7 +59,6 @@ class Target:
     """Of an UPDATE: the names of the columns that are set, in lower case; ``None`` where they aren't certain, and for other verbs."""
 
 
-@lru_cache(maxsize=1000)
 def targets_of(statement: str, dialect: str) -> tuple[Target, ...] | None:
     """Return the tables that a statement of text writes.
 
@@ -72,8 +71,14 @@ def targets_of(statement: str, dialect: str) -> tuple[Target, ...] | None:
     Returns:
         Nothing for one that only reads; ``None`` where it can't be told, as without sqlglot: the statement may write anything.
     """
+    return _targets_of(statement, dialect) if len(statement) <= LONGEST else None
+
+
+@lru_cache(maxsize=1000)
+def _targets_of(statement: str, dialect: str) -> tuple[Target, ...] | None:
     try:
         statements, read = scanned(statement, dialect), READ_AS[dialect]
+        require(not any(may_write(tokens, dialect) for tokens in statements))
         return tuple(dict.fromkeys(target for tokens in statements for target in _written(tokens, read, alone=len(statements) == 1)))
     except Exception:  # noqa: BLE001 - sqlglot isn't installed, or raises whatever it likes: not told
         return None
@@ -130,7 +135,7 @@ def _is_understood(node: Any) -> bool:
     """Whether a part of a statement is known to write nothing by itself, or is read off."""
     kind = _kind(node)
     if kind.startswith("Anonymous"):
-        return is_built_in(str(node.this)) and _kind(node.parent) != "Dot" and "db" not in _said(node.parent)
+        return True  # `functions` knows whose it is
     return bool(_NODES.fullmatch(kind)) or ("Condition" in {base.__name__ for base in type(node).__mro__} and not _STRANGE.fullmatch(kind))
 
 

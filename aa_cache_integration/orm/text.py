@@ -4,100 +4,89 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from aa_cache_integration.orm.changes import Write
-from aa_cache_integration.orm.functions import is_call
-from aa_cache_integration.orm.scanner import scanned
+from aa_cache_integration.orm.blanks import MYSQL, blanked, is_doubtful, leading_word, squeezed, stripped
+from aa_cache_integration.orm.effects import (
+    ANYTHING,
+    BEGINS,
+    BEGINS_OTHERWISE,
+    COMMIT,
+    COMMITS_PREPARED,
+    CONTROLS,
+    NOTHING,
+    RELEASE,
+    SAVEPOINT,
+    SESSION_STATE,
+    UNKNOWN,
+    UNKNOWN_STATE,
+    wider,
+)
+from aa_cache_integration.orm.functions import calls_unknown, is_call
+from aa_cache_integration.orm.scanner import LONGEST, scanned, uncommented
+from aa_cache_integration.orm.session_state import STATE_WORDS, asked_or_set, hides_state, set_by
+
+if TYPE_CHECKING:
+    from aa_cache_integration.orm.changes import Write
 
 __all__ = ("NOTHING", "RELEASE", "SAVEPOINT", "SESSION_STATE", "UNKNOWN", "hides_state", "leading_word", "stripped", "written_by_text")
 
-NOTHING: Final = Write()
-UNKNOWN: Final = Write(unknown=True)
-SAVEPOINT: Final = Write(control="savepoint")
-RELEASE: Final = Write(control="release")
-SESSION_STATE: Final = Write(session_state="connection")
-"""After these a connection may see other rows than its fellows under the same names (DESIGN 3.5)."""
-_COMMIT: Final = Write(control="commit")
-_COMMITS_PREPARED: Final = Write(control="commit prepared")
-_BEGINS: Final = Write(begins=True)
-_BEGINS_OTHERWISE: Final = Write(begins=True, session_state="transaction")
-"""A BEGIN of the application's own may name another isolation level; SQLite's can't."""
-_TRANSACTION_STATE: Final = Write(session_state="transaction")
-_CONTROLS: Final = Write(controls=True)
-_CONTROLS_STATE: Final = Write(controls=True, session_state="connection")
-_UNKNOWN_STATE: Final = Write(unknown=True, session_state="connection")
-_ANYTHING: Final = Write(unknown=True, controls=True, session_state="connection")
-
-_CONTROL: Final = {"commit": _COMMIT, "end": _COMMIT, "savepoint": SAVEPOINT, "release": RELEASE}
+_CONTROL: Final = {"commit": COMMIT, "end": COMMIT, "savepoint": SAVEPOINT, "release": RELEASE}
 _READING_WORDS: Final = frozenset({"select", "values", "show", "pragma", "describe", "desc", "rollback"})
 """What a text statement begins with when it writes no row. ``SELECT … INTO`` and ``EXPLAIN ANALYZE`` aren't told from what they hold."""
-_STATE_WORDS: Final = frozenset({"set", "use", "attach", "detach", "reset", "discard"})
 _DML_WORDS: Final = frozenset({"insert", "update", "delete", "replace", "merge", "with", "truncate"})
 _DDL_WORDS: Final = frozenset({"create", "alter", "drop", "rename", "comment", "grant", "revoke"})
 _NO_ORDERS: Final = _DML_WORDS | _DDL_WORDS | {"explain", "analyze", "copy", "load", "lock", "handler"}
 """In a statement that begins so, SET, USE and the like are no orders to the session."""
-
-_WRITES_NO_ROWS: Final = {"postgresql": frozenset({"analyse", "analyze", "checkpoint", "listen", "lock", "notify", "unlisten", "vacuum"})}
+_WRITES_NO_ROWS: Final = {
+    "postgresql": frozenset(
+        {
+            *("analyse", "analyze", "checkpoint", "close", "deallocate", "fetch", "listen", "lock", "move", "notify", "unlisten", "vacuum"),
+        }
+    ),
+    "sqlite": frozenset({"analyze", "reindex"}),  # VACUUM may number rows anew
+}
 """What statements of one database begin with that write none; elsewhere the same word may commit, or run what follows."""
-_RUNS_IT: Final = re.compile(r"\banaly[sz]e\b", re.IGNORECASE)
-_SETS_NO_ROWS: Final = re.compile(  # what a statement may take of time, space and ways, and what is logged of it
-    r"(?:set\s+(?:(?:session|local)\s+|@@(?:session\.)?)?|pragma\s+)"
-    r"(?:application_name|auto_vacuum|automatic_index|busy_timeout|cache_size|client_min_messages|deadlock_timeout|enable_\w+|foreign_keys|"
-    r"idle(?:_in_transaction)?_session_timeout|(?:innodb_)?lock_(?:wait_)?timeout|interactive_timeout|jit|journal_(?:mode|size_limit)|"
-    r"log_(?:duration|min_\w+|statement)|(?:maintenance_)?work_mem|max_(?:execution|statement)_time|mmap_size|net_(?:read|write)_timeout|"
-    r"(?:random|seq)_page_cost|statement_timeout|synchronous(?:_commit)?|temp_(?:buffers|store)|threads|wait_timeout|wal_autocheckpoint)"
-    r"\s*(?:=|\bto\b)\s*(?:-?\w+|'[\w .:/-]*'|%s|%\(\w+\)s|\$1)",
-    re.IGNORECASE,
+_EVALUATES: Final = frozenset({"set", "show", "describe", "desc", "explain"})
+"""In MySQL and MariaDB the expressions in these are evaluated."""
+_COMMITS_BEFORE: Final = _DDL_WORDS | {"truncate", "call", "lock", "unlock", "analyze", "optimize", "repair", "check", "flush", "execute"}
+_COMMIT_BY_THEMSELVES: Final = MYSQL | {"oracle"}
+"""Dialects in which such statements commit what was written before them."""
+_SETS_VARIABLES: Final = frozenset({"call", "execute", "get", "load"})
+"""In MySQL and MariaDB a variable that is named in these may be set."""
+
+_RUNS_IT: Final = re.compile(r"\banaly[sz]e\b|\bu&", re.IGNORECASE)
+_LITERAL: Final = re.compile(
+    r"(?:execute\s+immediate|prepare\s+\S+\s+from)\s*(?:'[^'\\]*'|\"[^\"\\]*\")(?:\s*using\b.*)?|execute\s+(?!immediate\b).*",
+    re.IGNORECASE | re.DOTALL,
 )
-_MYSQL: Final = frozenset({"mysql", "mariadb"})
+"""MySQL's statements that run others, where these can be read."""
 _SELECT_INTO: Final = re.compile(r"\binto\b", re.IGNORECASE)
-_SETS_TRANSACTION: Final = re.compile(r"set\s+(?:local|transaction|constraints)\b", re.IGNORECASE)
-_SETS_LOCAL: Final = re.compile(r"set\s+local\b", re.IGNORECASE)
-_SETS_MORE: Final = re.compile(r"\b(?:autocommit|implicit_transactions)\b", re.IGNORECASE)
-_SET_STATEMENT: Final = re.compile(r"set\s+statement\b", re.IGNORECASE)
+_CHANGES_ROWS: Final = re.compile(r"\b(?:insert|update|delete|merge|into)\b", re.IGNORECASE)
+_CURSOR_FOR: Final = re.compile(r"\bfor\b", re.IGNORECASE)
+_COPIES_TABLE: Final = re.compile(
+    r"copy\s+(?:[\w$]+|\"[^\"]+\")(?:\s*\.\s*(?:[\w$]+|\"[^\"]+\"))?\s*(?:\([^()]*\)\s*)?to\s+stdout\b.*", re.IGNORECASE | re.DOTALL
+)
+_COPIES_QUERY: Final = re.compile(r"copy\s*\((.*)\)\s*to\s+stdout\b(?!.*\bprogram\b)", re.IGNORECASE | re.DOTALL)
 _TWO_PHASE: Final = re.compile(r"(?:xa\s+(\w+)|(commit)\s+prepared|rollback\s+prepared|prepare\s+transaction)\b", re.IGNORECASE)
+_COMPUTES: Final = re.compile(r"\bexecute\b", re.IGNORECASE)
+"""In PostgreSQL's DO: what it runs may be put together from pieces."""
 _ENDS: Final = re.compile(r"\b(?:commit|rollback)\b", re.IGNORECASE)
 _CHAINS: Final = re.compile(r"\bchain\b", re.IGNORECASE)
 _CONTROL_WORDS: Final = re.compile(
-    r"\b(?:begin|start|commit|end|rollback|abort|prepare|savepoint|release|chain|xa|autocommit)\b", re.IGNORECASE
+    r"\b(?:begin|start|commit|end|rollback|abort|prepare|savepoint|release|chain|xa|autocommit|completion_type)\b", re.IGNORECASE
 )
-_COMMENT: Final = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
-_MAKES_TEMPORARY: Final = re.compile(r"(?:create\s+(?:or\s+replace\s+)?(?:local\s+|global\s+)?|into\s+)temp", re.IGNORECASE)
+_MAKES_TEMPORARY: Final = re.compile(r"(?:create\s+(?:or\s+replace\s+)?|into\s+)(?:local\s+|global\s+)?temp", re.IGNORECASE)
 _IN_TEMP: Final = re.compile(r"\btemp[\"'`\]]?\s*\.", re.IGNORECASE)
 """SQLite's schema of temporary tables."""
 _HAS_BODY: Final = re.compile(r"create\b[^;]*?\b(?:trigger|function|procedure|event|package|routine)\b", re.IGNORECASE)
-_DOUBTFUL: Final = re.compile(r"/\*(?:(?!\*/).)*/\*|--[^\n\r]*\r(?!\n)", re.DOTALL)
-"""A comment that ends elsewhere for some databases: where they nest, or end with a carriage return."""
-_STATE_IN_DML: Final = re.compile(r"\bset_config\b|\bpg_(?:temp|settings\b)|\bu&\"", re.IGNORECASE)
 _STATE_ELSEWHERE: Final = re.compile(r"\b(?:set|use|attach|detach|temp|temporary|set_config|search_path)\b|\bpg_temp", re.IGNORECASE)
-_LONG: Final = 5_000
 _UPDATE_SETS: Final = re.compile(r"\bupdate\b[^;]*?\bset\b", re.IGNORECASE)
+_LONG: Final = 5_000
+_MOST_PIECES: Final = 2_000
 _EXECUTED_COMMENT: Final = re.compile(r"/\*M?!")
 
-_BLANK: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*", re.DOTALL)
-_BLANK_IN_MYSQL: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|#[^\n]*(?:\n|$)|/\*.*?\*/|\()*", re.DOTALL)
-_WORD: Final = re.compile(r"[a-zA-Z]+")
 
-
-def stripped(statement: str, dialect: str) -> str:
-    """Return a statement without the comments, blanks and brackets before its first word."""
-    blank = (_BLANK_IN_MYSQL if dialect in _MYSQL else _BLANK).match(statement)
-    return statement[blank.end() :] if blank else statement
-
-
-def leading_word(statement: str, dialect: str = "") -> str:
-    """Return the word that a statement begins with, in lower case."""
-    match = _WORD.match(stripped(statement, dialect))
-    return match.group().lower() if match else ""
-
-
-def hides_state(text: str) -> bool:
-    """Whether a statement that reads or writes rows may change what the connection sees: by PostgreSQL's function for what SET does."""
-    return _STATE_IN_DML.search(text) is not None
-
-
-@lru_cache(maxsize=1000)
 def written_by_text(statement: str, dialect: str = "") -> Write:
     """Return what a statement does, DDL among them.
 
@@ -105,20 +94,34 @@ def written_by_text(statement: str, dialect: str = "") -> Write:
         statement: Its text.
         dialect: The name of the database's dialect.
     """
-    if _DOUBTFUL.search(statement) or (dialect in _MYSQL and _EXECUTED_COMMENT.search(statement)):
-        return _ANYTHING
-    pieces = _pieces(statement, dialect)
-    if len(pieces) > 1 and not _is_one_with_a_body(pieces, dialect):
-        return _several(pieces, statement, dialect)
-    return _one(stripped(statement, dialect).rstrip("; \t\r\n\f"), dialect)
+    return (_remembered if len(statement) <= LONGEST else _written)(statement, dialect)
 
 
-def _pieces(statement: str, dialect: str) -> list[str]:
-    """Return the statements of a text, with nothing in their strings; where databases may read its quotes in several ways, too many."""
+def _written(statement: str, dialect: str) -> Write:
+    if is_doubtful(statement) or (dialect in MYSQL and _EXECUTED_COMMENT.search(statement)):
+        return ANYTHING
     try:
-        return [" ".join(tokens) for tokens in scanned(statement, dialect)]
-    except ValueError:
-        return [piece for part in statement.split(";") if (piece := stripped(part, dialect))]
+        pieces = [" ".join(tokens) for tokens in scanned(statement, dialect)]
+    except ValueError:  # what is in its strings isn't known, nor what is in its comments
+        told, without_comments = _unread(statement, dialect), blanked(statement, dialect)
+        return told if without_comments == statement else wider(told, _unread(without_comments, dialect))
+    text = uncommented(statement, dialect)
+    if len(pieces) > 1 and not _is_one_with_a_body(pieces, dialect):
+        return _several(pieces, text, dialect, certain=True)
+    return wider(_one(text, dialect), _one(" ; ".join(pieces), dialect))
+
+
+_remembered: Final = lru_cache(maxsize=1000)(_written)
+
+
+def _unread(statement: str, dialect: str) -> Write:
+    """Return what a text does that databases may read in several ways, by as many statements as it may have."""
+    if statement.count(";") > _MOST_PIECES:
+        return ANYTHING
+    pieces = [piece for part in statement.split(";") if (piece := stripped(part, dialect))]
+    if len(pieces) > 1 and not _is_one_with_a_body(pieces, dialect):
+        return _several(pieces, statement, dialect, certain=False)
+    return _one(statement, dialect)
 
 
 def _is_one_with_a_body(pieces: list[str], dialect: str) -> bool:
@@ -128,23 +131,30 @@ def _is_one_with_a_body(pieces: list[str], dialect: str) -> bool:
     return makes and "end" in words and words.index("end") == len(words) - 1
 
 
-def _several(pieces: list[str], statement: str, dialect: str) -> Write:
+def _several(pieces: list[str], statement: str, dialect: str, *, certain: bool) -> Write:
     """Return what several statements do together.
 
     Args:
         pieces: Each, with nothing in its strings.
         statement: The whole text.
         dialect: The name of the database's dialect.
+        certain: Whether these are its statements, and no more.
     """
     told = [_one(piece, dialect) for piece in pieces]
-    if any(write.control or write.begins or write.controls for write in told) or any(map(_may_control, pieces)):
-        return _ANYTHING
-    if any(leading_word(piece) not in _NO_ORDERS | _READING_WORDS for piece in pieces):  # whose strings may be run: DO, EXECUTE
+    words = {leading_word(piece) for piece in pieces}
+    commits = dialect in _COMMIT_BY_THEMSELVES and not words.isdisjoint(_COMMITS_BEFORE)
+    if commits or any(write.control or write.begins or write.controls for write in told) or any(map(_may_control, pieces)):
+        return ANYTHING
+    hidden = SESSION_STATE if hides_state(statement) else NOTHING
+    others = [write for write in told if write != NOTHING]
+    if certain and all(write == others[0] and not write.unknown for write in others):
+        return wider(others[0] if others else NOTHING, hidden)
+    if words - _NO_ORDERS - _READING_WORDS - STATE_WORDS:  # whose strings may be run: DO, EXECUTE
         if _CONTROL_WORDS.search(statement):
-            return _ANYTHING
+            return ANYTHING
         if _STATE_ELSEWHERE.search(statement):
-            return _UNKNOWN_STATE
-    return _UNKNOWN_STATE if any(write.session_state for write in told) or hides_state(statement) else UNKNOWN
+            return UNKNOWN_STATE
+    return UNKNOWN_STATE if any(write.session_state for write in told) else wider(UNKNOWN, hidden)
 
 
 def _may_control(piece: str) -> bool:
@@ -152,30 +162,48 @@ def _may_control(piece: str) -> bool:
 
 
 def _one(text: str, dialect: str) -> Write:
-    two_phase = _TWO_PHASE.match(text)
-    if two_phase:
-        return _in_two_phases((two_phase[1] or two_phase[2] or "").lower())
+    text = squeezed(stripped(text, dialect)).rstrip("; \t\r\n\f")
     word = leading_word(text)
-    control = _controlled_by(word, text, dialect)
-    if control is not None:
-        return control
+    told = _controlled_by(word, text, dialect) or _read_or_written(word, text, dialect)
+    calls = dialect in MYSQL and word in _EVALUATES and calls_unknown(text, dialect)
+    return wider(told, UNKNOWN) if calls else told
+
+
+def _read_or_written(word: str, text: str, dialect: str) -> Write:
+    hidden = hides_state(text)
     if _only_reads(word, text, dialect):
-        return SESSION_STATE if _STATE_IN_DML.search(text) else NOTHING
-    if word == "do" and _ENDS.search(text):
-        return _ANYTHING
-    if _MAKES_TEMPORARY.search(_COMMENT.sub(" ", text)) or _STATE_IN_DML.search(text) or (word in _DDL_WORDS and _IN_TEMP.search(text)):
-        return _UNKNOWN_STATE
+        return SESSION_STATE if hidden else NOTHING
+    runs_others = dialect in MYSQL and word in {"execute", "prepare"}
+    if (word == "do" and _ENDS.search(text)) or (runs_others and (_CONTROL_WORDS.search(text, len(word)) or not _LITERAL.fullmatch(text))):
+        return ANYTHING
+    if hidden or _MAKES_TEMPORARY.search(text) or (word in _DDL_WORDS and _IN_TEMP.search(text)):
+        return UNKNOWN_STATE
+    if (dialect in MYSQL and word in _SETS_VARIABLES and "@" in text) or (word == "do" and _COMPUTES.search(text)):
+        return UNKNOWN_STATE
     gives_orders = word not in _NO_ORDERS | {"select", "values"}
-    return _UNKNOWN_STATE if gives_orders and _STATE_ELSEWHERE.search(_without_updates(text)) else UNKNOWN
+    return UNKNOWN_STATE if gives_orders and _STATE_ELSEWHERE.search(_without_updates(text)) else UNKNOWN
 
 
 def _only_reads(word: str, text: str, dialect: str) -> bool:
-    if word == "explain":
-        return _RUNS_IT.search(text) is None
+    if word == "do":
+        return dialect in MYSQL and not calls_unknown(text, dialect)
+    if word in {"copy", "declare"}:
+        return dialect == "postgresql" and _hands_out(word, text, dialect)
     if word in {"select", "values"} and is_call(text, dialect):
         return False
+    if word in {"explain", "describe", "desc"}:
+        return _RUNS_IT.search(text) is None
     reads = word in _READING_WORDS and not (word == "select" and _SELECT_INTO.search(text))
     return reads or word in _WRITES_NO_ROWS.get(dialect, ())
+
+
+def _hands_out(word: str, text: str, dialect: str) -> bool:
+    """Whether PostgreSQL's COPY or DECLARE gives rows to the client, and no more."""
+    if word == "copy" and _COPIES_TABLE.fullmatch(text):
+        return True
+    copied = _COPIES_QUERY.match(text) if word == "copy" else None
+    query = copied[1] if copied else "".join(_CURSOR_FOR.split(text, 1)[1:]) if word == "declare" else ""
+    return bool(query) and _CHANGES_ROWS.search(query) is None and not calls_unknown(query, dialect)
 
 
 def _without_updates(text: str) -> str:
@@ -185,30 +213,20 @@ def _without_updates(text: str) -> str:
 
 def _controlled_by(word: str, text: str, dialect: str) -> Write | None:
     """Return what a statement does that controls the transaction or the session; ``None`` for one that doesn't."""
+    two_phase = _TWO_PHASE.match(text)
+    if two_phase:
+        return _in_two_phases((two_phase[1] or two_phase[2] or "").lower())
     if word in {"commit", "end", "rollback", "abort"} and _CHAINS.search(text):
-        return _CONTROLS
-    if word in _CONTROL:
-        return _CONTROL[word]
+        return CONTROLS
     if word in {"begin", "start"}:
-        return _BEGINS if dialect == "sqlite" else _BEGINS_OTHERWISE
-    if word in _STATE_WORDS or (word == "pragma" and ("=" in text or "read_uncommitted" in text.lower())):
-        return _set_by(text, dialect)
-    return None
-
-
-def _set_by(text: str, dialect: str) -> Write:
-    if _SETS_NO_ROWS.fullmatch(text):
-        return NOTHING
-    if _SET_STATEMENT.match(text):
-        return _ANYTHING
-    if _SETS_MORE.search(text):
-        return _CONTROLS_STATE
-    ends = _SETS_TRANSACTION.match(text) and not (dialect in _MYSQL and _SETS_LOCAL.match(text))  # there LOCAL means the session
-    return _TRANSACTION_STATE if ends else SESSION_STATE
+        return BEGINS if dialect == "sqlite" else BEGINS_OTHERWISE
+    if word in STATE_WORDS:
+        return set_by(text, dialect)
+    return asked_or_set(text) if word == "pragma" else _CONTROL.get(word)
 
 
 def _in_two_phases(verb: str) -> Write:
     """Return what a statement of the two-phase protocol does; what its transaction wrote is known already."""
     if verb == "commit":
-        return _COMMITS_PREPARED
-    return _BEGINS if verb in {"begin", "start"} else NOTHING
+        return COMMITS_PREPARED
+    return BEGINS if verb in {"begin", "start"} else NOTHING

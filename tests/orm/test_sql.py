@@ -193,16 +193,16 @@ def test_of_an_unknown_database_nothing_is_told() -> None:
 
 def test_without_sqlglot_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sqlglot", None)
-    sql.targets_of.cache_clear()
+    sql._targets_of.cache_clear()
     try:
         assert targets_of("DELETE FROM a", "sqlite") is None
     finally:
-        sql.targets_of.cache_clear()
+        sql._targets_of.cache_clear()
 
 
 def test_only_what_we_parse_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     sqlglot = pytest.importorskip("sqlglot")
-    sql.targets_of.cache_clear()
+    sql._targets_of.cache_clear()
     with caplog.at_level(logging.DEBUG):
         assert targets_of("TRUNCATE a FOR EVER", "postgresql") is None
     assert not caplog.records
