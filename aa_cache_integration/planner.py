@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aa_cache_integration.codecs.identity import base_table_name, find_mapper, identity_of
 from aa_cache_integration.codecs.mapper import codec_for
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from aa_cache_integration.config import CacheConfig
 
 __all__ = ("Planner",)
+
+T = TypeVar("T")
 
 _UNDECLARED = ModelConfig()
 _MOST_NAMES = 10_000
@@ -52,12 +54,14 @@ class Planner:
         return found
 
     def model(self, table: str) -> ModelConfig:
-        """Return what is declared of a table: by its name first, then by the first glob that fits."""
+        """Return what is declared of a table: by its name first, then by the first glob that fits, then by one that differs in case."""
         found = self._models.get(table)
         if found is None:
             declared = self._config.models
-            globs = (config for glob, config in declared.items() if fnmatchcase(table, glob))
-            found = self._models[table] = declared.get(table) or next(globs, _UNDECLARED)
+            globs = [config for glob, config in declared.items() if fnmatchcase(table, glob)]
+            folded = (config for glob, config in declared.items() if fnmatchcase(table.casefold(), glob.casefold()))
+            found = declared.get(table) or next(iter(globs), None) or next(folded, _UNDECLARED)
+            _keep(self._models, table, found)
         return found
 
     def caused(self, tables: Iterable[str]) -> set[str]:
@@ -75,11 +79,6 @@ class Planner:
             seen |= found
         return found
 
-    def also_changed(self, tables: Iterable[str]) -> set[str]:
-        """Return the tables and all that the database is declared to change with them, over any depth."""
-        tables = set(tables)
-        return tables | self.caused(tables)
-
     def depends_on(self, tables: Iterable[str]) -> tuple[str, ...]:
         """Return the tables and, for those that are views, all that they are declared to read, over any depth."""
         found = dict.fromkeys(tables)
@@ -94,9 +93,8 @@ class Planner:
         """Whether a table's writes aren't announced, so that nothing of it can be cached."""
         found = self._untracked.get(table)
         if found is None:
-            if len(self._untracked) > _MOST_NAMES:  # text may name tables that are made and dropped
-                self._untracked.clear()
-            found = self._untracked[table] = any(fnmatchcase(table, glob) for glob in self._config.untracked)
+            found = any(fnmatchcase(table, glob) for glob in self._config.untracked)
+            _keep(self._untracked, table, found)
         return found
 
     def plain(self, key: str) -> Plan:
@@ -166,6 +164,13 @@ class Planner:
         mapper = find_mapper(model_name)
         ident = identity_of(mapper, entity_id)
         return self.keys(group).entity(model_name if mapper is None else base_table_name(mapper), ident)
+
+
+def _keep(known: dict[str, T], name: str, value: T) -> None:
+    """Keep what was found for a name, but not for ever: text may name tables that are made and dropped."""
+    if len(known) > _MOST_NAMES:
+        known.clear()
+    known[name] = value
 
 
 def _check_name(argument: str, name: object) -> None:

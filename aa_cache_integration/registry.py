@@ -272,14 +272,14 @@ class CacheRegistry:
         from aa_cache_integration.orm import outside  # noqa: PLC0415 - SQLAlchemy is imported by those who write
 
         self.load()
-        outside.settle(outside.rows(model_class, idents), bind_group)
+        outside.settle(outside.rows(model_class, idents, bind_group), bind_group)
 
     async def ainvalidate(self, model_class: type[Any], *idents: Any, bind_group: str | None = None) -> None:
         """See `invalidate`."""
         from aa_cache_integration.orm import outside  # noqa: PLC0415
 
         self.load()
-        await outside.asettle(outside.rows(model_class, idents), bind_group)
+        await outside.asettle(outside.rows(model_class, idents, bind_group), bind_group)
 
     def invalidate_table(self, *tables: Any, bind_group: str | None = None) -> None:
         """Tell every cache of a bind group that tables were written outside of SQLAlchemy, nobody knows which rows of them.

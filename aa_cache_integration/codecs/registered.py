@@ -24,8 +24,10 @@ __all__ = (
     "class_name",
     "find_class",
     "find_mapper",
+    "holds_whole_rows",
     "known_tables",
     "mapper_of_table",
+    "may_be_one",
     "only_mapper_of",
     "referred_by",
     "remember",
@@ -126,24 +128,28 @@ class Referred:
     schema: str | None
     name: str
     columns: frozenset[str]
-    """The column's names."""
+    """The column's names, folded."""
 
     def may_be(self, table: Table) -> bool:
         """Whether this may be that table."""
-        return _may_be_one(self.schema, self.name, table)
+        return may_be_one(self.schema, self.name, table)
 
 
 def referred_by(key: ForeignKey) -> Referred | None:
     """Return what a foreign key refers to; ``None``: it isn't made yet."""
     target = target_of(key)
     if target is not None:
-        return Referred(target.schema, target.name, frozenset((key.column.key, key.column.name)))
+        return Referred(target.schema, target.name, _folded(key.column.key, key.column.name))
     try:
         *table, column = key.target_fullname.split(".")
     except AttributeError:
         return None
     *schema, name = table or [column]  # a column that isn't named is called as the one that refers to it
-    return Referred(".".join(schema) or None, name, frozenset((column if table else key.parent.name,)))
+    return Referred(".".join(schema) or None, name, _folded(column if table else key.parent.name))
+
+
+def _folded(*names: str) -> frozenset[str]:
+    return frozenset(name.casefold() for name in names)
 
 
 def are_one(table: Table, other: Table) -> bool:
@@ -151,12 +157,21 @@ def are_one(table: Table, other: Table) -> bool:
 
     What a name without a schema means is for the connection to say (the default schema, a search path).
     """
-    return table is other or _may_be_one(table.schema, table.name, other)
+    return table is other or may_be_one(table.schema, table.name, other)
 
 
-def _may_be_one(schema: str | None, name: str, table: Table) -> bool:
+def may_be_one(schema: str | None, name: str, table: Table) -> bool:
+    """Whether a table may be the one that is meant by a name; see `are_one`."""
     schemas = {(schema or "").casefold(), (table.schema or "").casefold()}
     return name.casefold() == table.name.casefold() and (len(schemas) == 1 or "" in schemas)
+
+
+def holds_whole_rows(table: Table) -> bool:
+    """Whether each instance that has a part in the table has its root there: no row is added to one that exists without it.
+
+    Else the table is a subclass's (joined inheritance), or one that a class joins; perhaps under another name, in other metadata.
+    """
+    return all(root_of(mapper).local_table is own for mapper in _mappers() for own in _tables_of(mapper) if are_one(table, own))
 
 
 def only_mapper_of(table: Table) -> Mapper[Any] | None:

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from aa_cache_integration.orm.named import tables_without_transactions
+from aa_cache_integration.orm.cascades import also_written, without_transactions
 from aa_cache_integration.orm.text import leading_word, stripped
 
 if TYPE_CHECKING:
@@ -99,10 +99,12 @@ def keeps_at_once(conn: Connection, write: Write, managers: Iterable[CacheManage
     """
     if conn.dialect.name not in {"mysql", "mariadb"}:
         return False
-    without = tables_without_transactions()
+    without = without_transactions()
     if not without or write.unknown or write.strangers:
         return bool(without)
-    return not without.isdisjoint(write.tables) or any(not without.isdisjoint(manager.planner.caused(write.tables)) for manager in managers)
+    return not without.isdisjoint(write.tables) or any(
+        not without.isdisjoint(also_written(write.tables, manager.planner)) for manager in managers
+    )
 
 
 def begins_with_savepoint(conn: Connection) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Dialect
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-__all__ = ("Binding", "bind", "binding_of", "groups_written", "ignore", "is_ignored", "root_engine")
+__all__ = ("Binding", "bind", "binding_of", "dialects_of", "groups_written", "ignore", "is_ignored", "root_engine")
 
 _lock = threading.RLock()
 
@@ -121,6 +121,12 @@ def ignore(engine: Engine | AsyncEngine) -> None:
     with _lock:
         _bindings.pop(dialect, None)
         _ignored.add(dialect)
+
+
+def dialects_of(bind_group: str | None) -> tuple[Dialect, ...]:
+    """Return the dialects of the engines that are bound to a group."""
+    with _lock:
+        return tuple(dialect for dialect, found in _bindings.items() if found.bind_group == bind_group)
 
 
 def is_ignored(dialect: Dialect) -> bool:

@@ -5,14 +5,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aa_cache_integration.codecs.family import root_of
-from aa_cache_integration.codecs.registered import are_one, known_tables, mapper_of_table, only_mapper_of, referred_by, target_of
+from aa_cache_integration.codecs.registered import (
+    are_one,
+    holds_whole_rows,
+    known_tables,
+    mapper_of_table,
+    may_be_one,
+    only_mapper_of,
+    referred_by,
+    target_of,
+)
+from aa_cache_integration.orm.once import once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sqlalchemy import ForeignKey, Table
 
-__all__ = ("changed_by_the_database", "forget_keys", "namesakes", "only_adds", "replaces", "without_transactions")
+    from aa_cache_integration.planner import Planner
+
+__all__ = (
+    "also_written",
+    "changed_by_the_database",
+    "column_names",
+    "known_as",
+    "namesakes",
+    "only_adds",
+    "replaces",
+    "tables_named",
+    "with_caused",
+    "without_transactions",
+)
 
 _FOLLOWED: Final = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 _NO_EFFECT: Final[frozenset[str]] = frozenset()
@@ -49,22 +72,17 @@ def changed_by_the_database(table: Table, columns: frozenset[str] | None, *, oth
 
 
 _Keys = dict[str, list["ForeignKey"]]
-_known: list[tuple[frozenset[int], _Keys]] = []
 
 
-def forget_keys() -> None:
-    """Look foreign keys up anew: a table or one of them was made."""
-    global _known  # noqa: PLW0603 - replaced, so that who fills the old one meanwhile leaves nothing behind
-    _known = []
+@once
+def _all_keys() -> tuple[frozenset[int], _Keys]:
+    tables = known_tables()
+    return frozenset(map(id, tables)), _keys_by_target(tables)
 
 
 def _keys_to(table: Table) -> _Keys:
-    """Return the foreign keys of all tables, by the name of what they refer to; looked up once for the metadata of mapped classes."""
-    known = _known
-    if not known:
-        tables = known_tables()
-        known.append((frozenset(map(id, tables)), _keys_by_target(tables)))
-    idents, keys = known[0]
+    """Return the foreign keys of all tables, by the name of what they refer to."""
+    idents, keys = _all_keys()
     return keys if id(table) in idents else _keys_by_target(known_tables(table.metadata))
 
 
@@ -84,6 +102,47 @@ def _computed(table: Table) -> frozenset[str]:
     return frozenset(name for column in columns for name in (column.key, column.name))
 
 
+@once
+def _tables_by_name() -> dict[str, tuple[Table, ...]]:
+    found: dict[str, tuple[Table, ...]] = {}
+    for table in known_tables():
+        found[table.name.casefold()] = (*found.get(table.name.casefold(), ()), table)
+    return found
+
+
+def tables_named(name: str) -> tuple[Table, ...]:
+    """Return the tables of this name in any schema, however it is capitalised: which one the database takes, it knows alone."""
+    return _tables_by_name().get(name.casefold(), ())
+
+
+def known_as(schema: str | None, name: str) -> frozenset[str]:
+    """Return the tables that may be meant by a name with its schema, and those that the database changes with them."""
+    return with_caused(table for table in tables_named(name) if may_be_one(schema, name, table))
+
+
+def with_caused(tables: Iterable[Table]) -> frozenset[str]:
+    """Return the names of tables of which nobody knows what is written, and of those that the database changes with them."""
+    found: set[str] = set()
+    for table in tables:
+        caused = (other for columns in (None, column_names(table)) for other in changed_by_the_database(table, columns))
+        found.update(other.fullname for other in (table, *caused))
+    return frozenset(found)
+
+
+def also_written(tables: Iterable[str], planner: Planner) -> set[str]:
+    """Return what the database changes when these are written because it is declared to, and under the rules of foreign keys then."""
+    tables = set(tables)
+    found: set[str] = set()
+    while declared := planner.caused(tables | found) - found:
+        found |= declared.union(*(with_caused(tables_named(name.rpartition(".")[2])) for name in declared))
+    return found
+
+
+def column_names(table: Table) -> frozenset[str]:
+    """Return the names of a table's columns, in the metadata and in the database."""
+    return frozenset(name for column in table.columns for name in (column.key, column.name))
+
+
 def _inherits(key: ForeignKey) -> bool:
     """Whether a foreign key joins the rows of one instance: a subclass's table to that of its parent (joined inheritance)."""
     if not key.parent.primary_key or target_of(key) is None:
@@ -98,7 +157,7 @@ def _inherits(key: ForeignKey) -> bool:
 def _effect(key: ForeignKey, parent: Table, changed: frozenset[str] | None) -> frozenset[str] | None:
     """Return which columns of the referring rows the database sets; ``None``: it deletes them."""
     referred = referred_by(key)
-    if referred is None or not referred.may_be(parent) or (changed is not None and not changed & referred.columns):
+    if referred is None or not referred.may_be(parent) or (changed is not None and not _names(parent, changed) & referred.columns):
         return _NO_EFFECT
     rule = ((key.ondelete if changed is None else key.onupdate) or "").upper()
     if rule.split("(")[0].strip() not in _FOLLOWED:
@@ -107,6 +166,13 @@ def _effect(key: ForeignKey, parent: Table, changed: frozenset[str] | None) -> f
         return None
     columns = [key.parent] if rule == "CASCADE" or key.constraint is None else key.constraint.columns  # the others set all of them
     return frozenset(name for column in columns for name in (column.key, column.name))
+
+
+def _names(table: Table, columns: frozenset[str]) -> frozenset[str]:
+    """Return all names of columns that are told by one of them, folded: their keys in the metadata, and their names in the database."""
+    told = {name.casefold() for name in columns}
+    both = ({column.key.casefold(), column.name.casefold()} for column in table.columns)
+    return frozenset(told.union(*(names for names in both if names & told)))
 
 
 def replaces(table: Table) -> bool:
@@ -129,14 +195,13 @@ def namesakes(tables: Iterable[Table]) -> frozenset[str]:
     return frozenset(found)
 
 
+@once
 def only_adds(table: Table) -> bool:
     """Whether a plain INSERT into the table changes no row, and is no part of an instance that exists already."""
-    if replaces(table):
-        return False
-    mapper = mapper_of_table(table)
-    return mapper is None or root_of(mapper).local_table is table
+    return not replaces(table) and holds_whole_rows(table)
 
 
+@once
 def without_transactions() -> frozenset[str]:
     """Return the tables whose storage engine knows no transactions, where the metadata says so: MySQL's MyISAM, Aria, MEMORY."""
     found: set[str] = set()

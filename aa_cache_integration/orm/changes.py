@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Literal
 
 from aa_cache_integration.core.tokens import new_token
+from aa_cache_integration.orm.cascades import also_written
 from aa_cache_integration.stores.base import Announcement
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class ChangeSet:
 
     def touches(self, tables: Iterable[str], planner: Planner) -> bool:
         """Whether it holds a write to one of the tables, or to one that changes them by itself."""
-        return self.is_unknown(planner) or not planner.also_changed(self.tables).isdisjoint(tables)
+        return self.is_unknown(planner) or not (self.tables | also_written(self.tables, planner)).isdisjoint(tables)
 
     def is_unknown(self, planner: Planner) -> bool:
         """Whether it may hold a write to anything: to a name that is neither a table here nor declared to be nobody's concern."""
@@ -97,7 +98,7 @@ class ChangeSet:
 
     def _tracked(self, planner: Planner) -> tuple[set[str], set[str]]:
         """Return the written and the bulk-written tables that are tracked, with those that the database changes by itself."""
-        caused = planner.caused(self.tables)
+        caused = also_written(self.tables, planner)
         written = {table for table in self.tables | caused if not planner.untracked(table)}
         return written, {table for table in self.bulk | caused if table in written}
 
@@ -207,14 +208,9 @@ class Ledger:
 
     def watch(self, cursor: object) -> None:
         """Watch the cursor of the last statement, that may have rows left to fetch; one that nobody holds any more is closed."""
-        while self.cursors and (last := self.cursors[-1][0]()) is not cursor:
-            if last is not None:
-                break
-            self.cursors.pop()
-        else:
-            if self.cursors:
-                return  # it is watched, since an earlier statement of its own
-        self.cursors.append((weakref.ref(cursor), self.last_statement))
+        self.cursors = [(other, since) for other, since in self.cursors if other() is not None]
+        if all(other() is not cursor for other, _ in self.cursors):  # else since an earlier statement of its own
+            self.cursors.append((weakref.ref(cursor), self.last_statement))
 
     def add(self, groups: Iterable[str | None], write: Write) -> None:
         """Add what a statement writes to the change set of each group."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Constraint, Table, event
+from sqlalchemy import Column, Constraint, Table, event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.pool import Pool
@@ -16,6 +16,9 @@ from aa_cache_integration.orm.changes import Ledger, Stage, ledger_of
 from aa_cache_integration.orm.managers import managers_of
 from aa_cache_integration.orm.statements import COMMITS, STATEMENT, after_cursor_execute, before_cursor_execute
 from aa_cache_integration.orm.tables import forget_forms
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm.unitofwork import UOWTransaction
 
 __all__ = ("connections_of", "remove_cache_listeners", "setup_cache_listeners")
 
@@ -191,16 +194,8 @@ def _invalidate(_dbapi_connection: Any, record: Any, _exception: BaseException |
 # The session
 
 
-def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
-    flushes.enter(session)
-
-
-def _after_flush(_session: Session, _context: Any) -> None:
-    flushes.leave()
-
-
-def _after_soft_rollback(_session: Session, _transaction: Any) -> None:
-    flushes.leave()  # a flush that failed has no other end
+def _before_flush(_session: Session, flush: UOWTransaction, _instances: Any) -> None:
+    flushes.enter(flush)
 
 
 def _after_begin(session: Session, _transaction: Any, connection: Connection) -> None:
@@ -235,12 +230,11 @@ _LISTENERS: tuple[tuple[Any, str, Any], ...] = (
     (Pool, "checkin", _checkin),
     (Pool, "invalidate", _invalidate),
     (Session, "before_flush", _before_flush),
-    (Session, "after_flush", _after_flush),
-    (Session, "after_soft_rollback", _after_soft_rollback),
     (Session, "after_begin", _after_begin),
     (Session, "after_commit", _after_commit),
     (Session, "after_transaction_end", _after_transaction_end),
     (Table, "after_parent_attach", forget_forms),
+    (Column, "after_parent_attach", forget_forms),
     (Constraint, "after_parent_attach", forget_forms),
     (Mapper, "after_mapper_constructed", forget_forms),
 )

@@ -9,9 +9,8 @@ from sqlalchemy import Table
 from sqlalchemy import inspect as sqlalchemy_inspect
 from sqlalchemy.orm import Mapper
 
-from aa_cache_integration.codecs.registered import known_tables
 from aa_cache_integration.exceptions import ModelError
-from aa_cache_integration.orm.cascades import changed_by_the_database, only_adds, replaces, without_transactions
+from aa_cache_integration.orm.cascades import changed_by_the_database, column_names, only_adds, replaces, tables_named, with_caused
 from aa_cache_integration.orm.changes import Write
 from aa_cache_integration.orm.sql import targets_of
 from aa_cache_integration.orm.text import NOTHING, hides_state, written_by_text
@@ -21,45 +20,10 @@ if TYPE_CHECKING:
 
     from aa_cache_integration.orm.sql import Target
 
-__all__ = (
-    "TABLES",
-    "forget_names",
-    "tables_without_transactions",
-    "written_as_declared",
-    "written_by_any_text",
-    "written_to",
-)
+__all__ = ("TABLES", "written_as_declared", "written_by_any_text", "written_to")
 
 TABLES: Final = "aa_cache_tables"
 """The execution option with which the application tells what a statement writes."""
-
-_names: dict[str, tuple[Table, ...]] = {}
-_without_transactions: list[frozenset[str]] = []
-
-
-def forget_names(*_: Any) -> None:
-    """Look tables up anew: one was made."""
-    global _names, _without_transactions
-    _names, _without_transactions = {}, []
-
-
-def tables_without_transactions() -> frozenset[str]:
-    """See `without_transactions`; looked up once."""
-    known = _without_transactions
-    if not known:
-        known.append(without_transactions())
-    return known[0]
-
-
-def _tables_named(name: str) -> tuple[Table, ...]:
-    """Return the tables of this name in any schema, however it is capitalised: which one the database takes, it knows alone."""
-    names = _names
-    if not names:
-        found: dict[str, list[Table]] = {}
-        for table in known_tables():
-            found.setdefault(table.name.casefold(), []).append(table)
-        names.update({key: tuple(tables) for key, tables in found.items()})
-    return names.get(name.casefold(), ())
 
 
 def written_by_any_text(statement: str, dialect: str) -> Write:
@@ -83,7 +47,7 @@ def written_to(targets: Iterable[Target]) -> Write:
     bulk: dict[Table, None] = {}
     strangers: set[str] = set()
     for target in targets:
-        tables = _tables_named(target.name)
+        tables = tables_named(target.name)
         if not tables:
             strangers.add(f"{target.schema}.{target.name}" if target.schema else target.name)
         for table in tables:
@@ -104,7 +68,7 @@ def _columns(table: Table, names: frozenset[str] | None) -> frozenset[str]:
     """Return the names of the columns that are set; of all, where they aren't known."""
     known = {column.name.lower(): column for column in table.columns}
     if names is None or not names <= known.keys():
-        names = frozenset(known)
+        return column_names(table)
     return frozenset(name for given in names for name in (known[given].key, known[given].name))
 
 
@@ -118,9 +82,7 @@ def written_as_declared(tables: Any) -> Write:
         ModelError: It names something else.
     """
     names = _names_in(tables)
-    found = [table for name in names for table in _tables_named(name.rpartition(".")[2])]
-    caused = [other for table in found for columns in (None, _columns(table, None)) for other in changed_by_the_database(table, columns)]
-    written = frozenset(names) | {table.fullname for table in (*found, *caused)}
+    written = frozenset(names).union(*(with_caused(tables_named(name.rpartition(".")[2])) for name in names))
     return Write(written, written)
 
 

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from sqlalchemy import Table
 
 from aa_cache_integration.codecs.build import mapper_of
 from aa_cache_integration.codecs.family import members_of, root_of
-from aa_cache_integration.codecs.identity import base_table_name, identity_of
+from aa_cache_integration.codecs.identity import base_table_name, identity_of, normalize
 from aa_cache_integration.codecs.registered import only_mapper_of
 from aa_cache_integration.exceptions import IdentityError, ModelError, UnknownCacheError
-from aa_cache_integration.orm import commit, named
+from aa_cache_integration.orm import binding, commit, named
 from aa_cache_integration.orm.cascades import changed_by_the_database, namesakes
 from aa_cache_integration.orm.changes import ChangeSet, Pending, Write
 from aa_cache_integration.orm.managers import managers_of
+from aa_cache_integration.orm.spellings import Believed
 from aa_cache_integration.pauses import Cover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy import Dialect
+    from sqlalchemy.orm import Mapper
 
     from aa_cache_integration.manager import CacheManager
 
 __all__ = ("anything", "asettle", "covers", "rows", "settle", "tables")
 
 
-def rows(model_class: Any, idents: tuple[Any, ...]) -> Write:
+def rows(model_class: Any, idents: tuple[Any, ...], bind_group: str | None) -> Write:
     """Return the write of these rows, and of what the database changes with them.
 
     Args:
         model_class: The mapped class.
         idents: Primary keys.
+        bind_group: The group of the database.
 
     Raises:
         ModelError: The class isn't mapped.
@@ -42,9 +48,26 @@ def rows(model_class: Any, idents: tuple[Any, ...]) -> Write:
     found = frozenset(identity_of(mapper, ident) for ident in idents)
     own = {table for member in members_of(root_of(mapper)) for table in member.tables if isinstance(table, Table)}
     caused = {other for table in own for set_ in (None, frozenset(table.columns.keys())) for other in changed_by_the_database(table, set_)}
-    caused |= {table for table in own if only_mapper_of(table) is None}
+    kept = list(binding.dialects_of(bind_group))
+    are_exact = all(_is_exact(mapper, ident, kept) for ident in idents)
+    caused |= {table for table in own if not are_exact or only_mapper_of(table) is None}
     bulk = frozenset(table.fullname for table in caused) | namesakes(own)
     return Write(frozenset(table.fullname for table in own) | bulk, bulk, {base_table_name(mapper): found})
+
+
+def _is_exact(mapper: Mapper[Any], ident: Any, kept: list[Dialect]) -> bool:
+    """Whether a key means one row, however it is spelled; where no engine is bound, nobody knows what its database takes for equal.
+
+    Args:
+        mapper: The mapper of the row.
+        ident: The primary key.
+        kept: The dialects of the databases in which it may be kept.
+    """
+    values = normalize(mapper, ident)
+    if not kept:
+        return all(type(value) is int or isinstance(value, UUID) for value in values)
+    columns = mapper.primary_key
+    return all(Believed.of(column.type, one).holds(value) for one in kept for column, value in zip(columns, values, strict=True))
 
 
 def tables(names: tuple[Any, ...]) -> Write:

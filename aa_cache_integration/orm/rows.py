@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 import itertools
 import math
-import uuid
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Date, Enum, Integer, TypeDecorator, Uuid
+from sqlalchemy import Integer, Uuid
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList, ColumnElement, Tuple
 from sqlalchemy.sql.schema import Column
@@ -21,6 +18,7 @@ from aa_cache_integration.codecs.registered import only_mapper_of
 from aa_cache_integration.exceptions import IdentityError
 from aa_cache_integration.orm import flushes
 from aa_cache_integration.orm.cascades import replaces
+from aa_cache_integration.orm.spellings import Believed, in_dialect, is_sqlalchemys, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,8 +32,6 @@ __all__ = ("Rows", "flushed_rows", "named_rows")
 
 _MOST_ROWS: Final = 10_000
 """Of one statement; above these they aren't told one by one, whatever ``bulk_threshold`` is."""
-_PLAIN_TEXTS: Final = frozenset({"string", "text", "unicode", "unicode_text", "enum", "VARCHAR", "NVARCHAR", "TEXT", "CLOB"})
-"""``CHAR`` pads; ``CITEXT``, ``INET`` and an application's own type may give back what they didn't get."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +43,8 @@ class _Named:
     parameter: str
     is_exact: bool
     """Whether column and parameter are of one type, in which equal values are the same key for the database and here."""
-    believed: tuple[tuple[type, ...], ...]
-    """For each column, the types of value of which equal ones are the same key in what a mapper emits."""
+    believed: tuple[Believed, ...]
+    """For each column, which values are the same key where they are equal, in what a mapper emits."""
     several: bool = False
     """Whether the parameter is a list, of ``IN``."""
 
@@ -78,45 +74,39 @@ class Rows:
     def written(self, context: ExecutionContext) -> frozenset[tuple[str, ...]] | None:
         """Return the identities of the rows that an execution writes; ``None``: they aren't known."""
         is_flush = _is_flush(context, self.mapper)
-        if self.flush_only and not is_flush:
+        if (self.flush_only and not is_flush) or not all(is_flush or named.is_exact for named in self.named):
             return None
         expanded: Mapping[str, Sequence[str]] = getattr(context, "_expanded_parameters", {})
-        root = root_of(self.mapper)
         found: set[tuple[str, ...]] = set()
         try:
             for row in context.compiled_parameters if self.named else ():  # type: ignore[attr-defined]
                 parts = [named.values(row, expanded) for named in self.named]
-                if not self._are_exact(parts, is_flush=is_flush) or math.prod(map(len, parts)) + len(found) > _MOST_ROWS:
+                if not all(map(self._are_believed, self.named, parts)) or math.prod(map(len, parts)) + len(found) > _MOST_ROWS:
                     return None
-                found.update(identity_of(root, self._key(chosen)) for chosen in itertools.product(*parts))
+                keys = list(map(self._key, itertools.product(*parts)))
+                if not all(map(self._is_one, keys)):
+                    return None
+                found.update(identity_of(root_of(self.mapper), key) for key in keys)
         except (IdentityError, KeyError):  # of the wrong shape or type; or written into the statement, not a parameter of it
             return None
         return frozenset(found)
 
-    def _are_exact(self, parts: Sequence[Sequence[tuple[Any, ...]]], *, is_flush: bool) -> bool:
-        """Whether equal values are the same row for the database and here.
+    @staticmethod
+    def _are_believed(named: _Named, values: Iterable[tuple[Any, ...]]) -> bool:
+        return all(believed.holds(value) for row in values for value, believed in zip(row, named.believed, strict=True))
 
-        Texts are believed of the unit of work alone: a column of the database may know less of case than the metadata says.
+    def _is_one(self, key: tuple[Any, ...]) -> bool:
+        """Whether this is one row for the database and here.
+
+        A text is one where the unit of work names it: a column of the database may know less of case than the metadata says.
         """
-        texts = is_flush and flushes.is_under_way()
-        return all(
-            (is_flush or named.is_exact)
-            and all(_is_believed(value, kinds, texts=texts) for values in part for value, kinds in zip(values, named.believed, strict=True))
-            for named, part in zip(self.named, parts, strict=True)
-        )
+        return not any(map(is_text, key)) or flushes.has(root_of(self.mapper), key)
 
     def _key(self, chosen: Iterable[tuple[Any, ...]]) -> tuple[Any, ...]:
         """Return the primary key that was chosen part by part, in its order."""
         places = [place for named in self.named for place in named.places]
         by_place = dict(zip(places, itertools.chain(*chosen), strict=True))
         return tuple(by_place[place] for place in range(len(places)))
-
-
-def _is_believed(value: Any, kinds: tuple[type, ...], *, texts: bool) -> bool:
-    if isinstance(value, str) and not isinstance(value, enum.Enum):
-        return texts and str in kinds
-    # A bool is an int for Python, and a datetime a date.
-    return any(isinstance(value, kind) if kind in {enum.Enum, uuid.UUID} else type(value) is kind for kind in kinds)
 
 
 def flushed_rows(table: Table) -> Rows | None:
@@ -163,49 +153,23 @@ def _named(left: Any, right: BindParameter[Any], operator: Any, compiled: SQLCom
     if isinstance(left, Column):
         if left not in places:
             return None
-        return _Named((places[left],), parameter, _same(left.type, right.type), (_believed(left.type, compiled.dialect),), several)
+        exact = _same(left.type, right.type, compiled.dialect)
+        return _Named((places[left],), parameter, exact, (Believed.of(left.type, compiled.dialect),), several)
     columns = list(left.clauses) if isinstance(left, Tuple) and several else []
     if not columns or not all(isinstance(column, Column) and column in places for column in columns):
         return None
     types = list(getattr(right.type, "types", ()))
-    exact = len(types) == len(columns) and all(map(_same, (column.type for column in columns), types))
-    believed = tuple(_believed(column.type, compiled.dialect) for column in columns)
+    exact = len(types) == len(columns) and all(
+        _same(column.type, kind, compiled.dialect) for column, kind in zip(columns, types, strict=True)
+    )
+    believed = tuple(Believed.of(column.type, compiled.dialect) for column in columns)
     return _Named(tuple(places[column] for column in columns), parameter, exact, believed, several)
 
 
-def _same(column: Any, parameter: Any) -> bool:
+def _same(column: Any, parameter: Any, dialect: Dialect) -> bool:
     """Whether a column and a parameter are of one type that is stored as it is given: SQLAlchemy's own, for others may convert values."""
-    own = all(type(kind).__module__.startswith("sqlalchemy.") for kind in (column, parameter))
-    return own and any(isinstance(column, kind) and isinstance(parameter, kind) for kind in (Integer, Uuid))
-
-
-def _believed(declared: Any, dialect: Dialect) -> tuple[type, ...]:
-    """Return the types of value of which equal ones are one key in a column of this type, and unequal ones are not.
-
-    A number that is compared with a text isn't: some databases compare the two as numbers.
-    """
-    stored = declared._unwrapped_dialect_impl(dialect)  # noqa: SLF001 - a decorator's choice for this database; has no public reader
-    kinds: tuple[tuple[type, Any], ...] = ((int, Integer), (date, Date), (enum.Enum, Enum), (uuid.UUID, (Uuid, TypeDecorator)))
-    found = tuple(kind for kind, types in kinds if isinstance(stored, types) or isinstance(declared, types))
-    return (*found, str) if _is_plain_text(declared, dialect) else found
-
-
-def _is_plain_text(declared: Any, dialect: Dialect) -> bool:
-    """Whether the database gives a text back as it got it, and takes no two spellings for one."""
-    declared = declared._variant_mapping.get(dialect.name, declared)  # noqa: SLF001 - has no public reader
-    if isinstance(declared, TypeDecorator):
-        chooses = type(declared).load_dialect_impl is not TypeDecorator.load_dialect_impl  # perhaps CITEXT, or CHAR
-        return not chooses and _is_plain_text(declared.impl, dialect)
-    return declared.__visit_name__ in _PLAIN_TEXTS and not _folds(declared.collation, dialect)
-
-
-def _folds(collation: str | None, dialect: Dialect) -> bool:
-    """Whether a collation takes several spellings for one: of another case, or with blanks behind."""
-    if dialect.name in {"mysql", "mariadb"}:
-        return collation is None or not (collation.lower() == "binary" or collation.lower().endswith("nopad_bin"))
-    if collation is None:
-        return dialect.name not in {"postgresql", "sqlite", "oracle"}
-    return collation.upper() not in {"BINARY", "C", "POSIX", "UCS_BASIC"}
+    kinds = [in_dialect(kind, dialect) for kind in (column, parameter)]
+    return all(map(is_sqlalchemys, kinds)) and any(all(isinstance(kind, types) for kind in kinds) for types in (Integer, Uuid))
 
 
 def _base_key(mapper: Mapper[Any], table: Table) -> tuple[ColumnElement[Any], ...]:

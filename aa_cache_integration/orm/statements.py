@@ -36,6 +36,7 @@ def before_cursor_execute(
     _executemany: bool,  # noqa: FBT001 - SQLAlchemy's signature
 ) -> None:
     """Note what a statement is about to write, and announce it where the statement itself commits."""
+    statement = statement if isinstance(statement, str) else _text_of(statement)
     ledger = ledger_of(conn.info)
     commits = False
     if ledger.stage is not Stage.OPEN:
@@ -58,6 +59,14 @@ def before_cursor_execute(
             setattr(context, STATEMENT, _add(conn, ledger, write, statement))
     elif ledger.changes and not commits and autocommit.commits_with_it(conn, statement, write):
         setattr(context, STATEMENT, commit.announce_so_far(ledger, managers_of))
+
+
+def _text_of(statement: Any) -> str:
+    """Return the text of what a driver takes in place of one: bytes, or what psycopg composes; else of one that may write anything."""
+    try:
+        return str(statement.decode() if isinstance(statement, bytes) else statement.as_string(None))
+    except Exception:  # noqa: BLE001 - whatever the driver's object raises
+        return "call"
 
 
 def _add(conn: Connection, ledger: Ledger, write: Write, statement: str) -> list[Pending] | None:

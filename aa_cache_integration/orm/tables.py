@@ -15,9 +15,10 @@ from sqlalchemy.sql.selectable import SelectBase, TableClause, TextualSelect
 
 from aa_cache_integration.codecs.identity import base_table_name
 from aa_cache_integration.orm import named
-from aa_cache_integration.orm.cascades import changed_by_the_database, forget_keys, namesakes, only_adds, replaces
+from aa_cache_integration.orm.cascades import changed_by_the_database, known_as, namesakes, only_adds, replaces
 from aa_cache_integration.orm.changes import Write
 from aa_cache_integration.orm.functions import is_call
+from aa_cache_integration.orm.once import forget
 from aa_cache_integration.orm.rows import Rows, flushed_rows, named_rows
 from aa_cache_integration.orm.sql import Target
 from aa_cache_integration.orm.text import NOTHING, RELEASE, SAVEPOINT, SESSION_STATE, UNKNOWN, hides_state, written_by_text
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ("forget_forms", "written_by")
 
 
+_INTO = re.compile(r"\binto\b", re.IGNORECASE)
 _UPSERT = re.compile(r"\bon\s+(?:conflict|duplicate)\b|\breplace\b", re.IGNORECASE)
 
 
@@ -53,8 +55,7 @@ _forms: weakref.WeakKeyDictionary[SQLCompiler, _Form] = weakref.WeakKeyDictionar
 def forget_forms(*_: Any) -> None:
     """Look at every statement anew: a table, a foreign key or a mapper was made, which may refer to what it writes."""
     global _forms  # noqa: PLW0603 - replaced, so that who looks at one meanwhile leaves nothing behind
-    forget_keys()  # these first, for a form is made of them
-    named.forget_names()
+    forget()  # this first, for a form is made of it
     _forms = weakref.WeakKeyDictionary()
 
 
@@ -112,7 +113,7 @@ def _form_of(compiled: SQLCompiler, statement: str) -> _Form:
         return _Form(named.written_by_any_text(statement, dialect))
     written = list(_dml_in(compiled))
     if not written:  # a construct of the application's own is told by its text
-        if not isinstance(compiled.statement, (SelectBase, FunctionElement)) or is_call(statement, dialect):
+        if not isinstance(compiled.statement, (SelectBase, FunctionElement)) or is_call(statement, dialect) or _INTO.search(statement):
             return _Form(named.written_by_any_text(statement, dialect))
         return _Form(SESSION_STATE if hides_state(statement) else NOTHING)
     tables: dict[Table, None] = {}
@@ -239,6 +240,11 @@ def _exact(form: _Form, rows: Rows, context: ExecutionContext) -> Write:
 
 
 def _translated(write: Write, tables: Iterable[Table], schemas: Mapping[str | None, str | None]) -> Write:
-    """Add the tables that ``schema_translate_map`` makes of those that are named; the rows of these aren't known."""
-    names = frozenset(f"{schema}.{table.name}" if (schema := schemas.get(table.schema, table.schema)) else table.name for table in tables)
+    """Add what ``schema_translate_map`` makes of the tables that are named, and what the database changes with it: no rows are known."""
+    names: set[str] = set()
+    for table in tables:
+        schema = schemas.get(table.schema, table.schema)
+        names.add(f"{schema}.{table.name}" if schema else table.name)
+        if schema != table.schema:
+            names |= known_as(schema, table.name)
     return replace(write, tables=write.tables | names, bulk=write.bulk | names)

@@ -24,7 +24,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
 
 from aa_cache_integration.codecs.registered import are_one, known_tables, only_mapper_of
 from aa_cache_integration.orm import named, tables
-from aa_cache_integration.orm.cascades import changed_by_the_database, forget_keys, namesakes
+from aa_cache_integration.orm.cascades import changed_by_the_database, namesakes
+from aa_cache_integration.orm.once import forget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,7 +219,7 @@ def test_foreign_keys_are_followed_into_other_metadata_and_through_those_that_ma
     child = table("far_children", last.metadata, Column("id", Integer, ForeignKey(middle.c.id, ondelete="CASCADE"), primary_key=True))
     far_child = type("FarChild", (), {})
     last.map_imperatively(far_child, child)
-    forget_keys()
+    forget()
     assert middle in known_tables()
     assert caused(parent, None) == {"far_middle", "far_children"}
     last.dispose()
@@ -235,7 +236,7 @@ def test_a_foreign_key_by_name_is_followed_into_another_metadata(refers: str, fo
     child = table("refers_by_name", mapped.metadata, key)
     refers_by_name = type("RefersByName", (), {})
     mapped.map_imperatively(refers_by_name, child)
-    forget_keys()
+    forget()
     assert caused(parent, None) == caused(parent, {"id"}) == ({"refers_by_name"} if follows else set())
     assert caused(parent, {"name"}) == set()
     mapped.dispose()
@@ -251,7 +252,7 @@ def test_a_foreign_key_leads_to_the_table_of_its_name_in_whichever_metadata() ->
     )
     near_box = type("NearBox", (), {})
     mapped.map_imperatively(near_box, box)
-    forget_keys()
+    forget()
     assert caused(folder, None) == {"near_boxes"}
     mapped.dispose()
 
@@ -337,7 +338,7 @@ def test_a_table_that_another_thread_is_making_is_passed_over() -> None:
         dict.__setitem__(Base.metadata.tables, "half_made", half)  # type: ignore[arg-type]
         seen.append(known_tables())
         assert namesakes([Plain.__table__]) == {"main.named_twice", "removed.named_twice", "NAMED_TWICE"}
-        forget_keys()
+        forget()
         assert set(changed_by_the_database(Staff.__table__, None)) == {Pilot.__table__, Removed.__table__}
     finally:
         dict.pop(Base.metadata.tables, "half_made")  # type: ignore[arg-type]
@@ -349,7 +350,7 @@ def test_names_are_forgotten_before_the_forms_that_are_made_of_them(monkeypatch:
     """A thread in between would keep for good what it made of the old names."""
     before = tables._forms
     seen: list[bool] = []
-    monkeypatch.setattr(tables.named, "forget_names", lambda *_: seen.append(tables._forms is before))
+    monkeypatch.setattr(tables, "forget", lambda *_: seen.append(tables._forms is before))
     tables.forget_forms()
     assert seen == [True]
     assert tables._forms is not before
