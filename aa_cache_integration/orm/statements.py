@@ -75,7 +75,7 @@ def _add(conn: Connection, ledger: Ledger, write: Write, statement: str) -> list
     ledger.reset = _RESETS.get(getattr(conn.engine.pool, "_reset_on_return", None), "rollback")
     leases.void("own writes")  # what is read from now on may be rolled back, in ways of which nobody hears
     alone = autocommit.commits_alone(conn, statement)
-    if alone and not ledger.begun_by_text:
+    if alone and not ledger.begun_by_text and ledger.session_state != "connection":  # which may have been told to begin by itself
         return commit.announce_statement(groups, write, managers_of)
     ledger.add(groups, write)
     managers = (manager for group in groups for manager in managers_of(group))

@@ -151,6 +151,22 @@ def test_autocommit_that_is_switched_off_by_text(world: World, database: str) ->
 
 
 @on("database", ["mariadb"])
+@on("setting", ["SET autocommit = 0", "SET completion_type = 'CHAIN'"])
+def test_a_transaction_that_begins_by_itself_after_a_commit_of_text(world: World, database: str, setting: str) -> None:
+    program = Program(world)
+    with world.engine.connect() as conn:
+        conn = conn.execution_options(**AUTOCOMMIT)  # noqa: PLW2901
+        conn.exec_driver_sql(setting)
+        conn.exec_driver_sql("BEGIN")
+        for name in ("first", "second"):
+            conn.exec_driver_sql(U.format(name))
+            world.read(Product, 1)
+            conn.exec_driver_sql("COMMIT")
+            program.assert_right()
+        conn.invalidate()
+
+
+@on("database", ["mariadb"])
 @on("writes", ["by itself", "by a trigger", "by nobody knows what"])
 def test_a_storage_engine_without_transactions_keeps_what_is_rolled_back(world: World, database: str, writes: str) -> None:
     world.manager = world.cache(models={"tags": ModelConfig(also_changes=("products",))})

@@ -341,6 +341,19 @@ def test_a_key_that_another_spelled_anew_since_it_was_loaded(cached: World, ends
     assert_right(cached, Nick, "BOB")
 
 
+@pytest.mark.parametrize(("model", "ident", "spelt"), [(Nick, "Bob", "BOB"), (Amount, decimal.Decimal("1.10"), "1.1")])
+def test_a_row_that_is_told_in_another_spelling(cached: World, model: Any, ident: Any, spelt: Any) -> None:
+    cached.in_the_database(f"UPDATE {model.__tablename__} SET what = 'new'")  # noqa: S608 - of two names
+    cached.registry.invalidate(model, spelt)
+    assert cached.read(model, ident).what == "new"
+
+
+def test_a_row_that_is_told_by_a_key_of_one_spelling_leaves_others_cached(cached: World) -> None:
+    cached.registry.invalidate(Word, "Bob")
+    assert not cached.served(Word, "Bob")
+    assert cached.served(Word, "5")
+
+
 MYSQL, POSTGRESQL, SQLITE = mysql.dialect(), postgresql.dialect(), sqlite.dialect()
 
 
