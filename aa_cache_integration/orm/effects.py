@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from aa_cache_integration.orm.changes import Write
 
@@ -41,7 +41,7 @@ CONTROLS_STATE: Final = Write(controls=True, session_state="connection")
 UNKNOWN_STATE: Final = Write(unknown=True, session_state="connection")
 ANYTHING: Final = Write(unknown=True, controls=True, session_state="connection")
 
-_STATES: Final = ("", "transaction", "connection")
+_STATES: Final[tuple[Literal["", "transaction", "connection"], ...]] = ("", "transaction", "connection")
 
 
 def wider(one: Write, other: Write) -> Write:
@@ -52,7 +52,7 @@ def wider(one: Write, other: Write) -> Write:
         return ANYTHING
     return Write(
         unknown=one.unknown or other.unknown,
-        session_state=max(one.session_state, other.session_state, key=_STATES.index),
+        session_state=_STATES[max(map(_STATES.index, (one.session_state, other.session_state)))],
         control=one.control,
         controls=one.controls or other.controls,
         begins=one.begins,

@@ -76,7 +76,7 @@ def _kinds(declared: Any, dialect: Dialect) -> set[type]:
         return set()
     stored = declared._unwrapped_dialect_impl(dialect)  # noqa: SLF001 - a decorator's choice for this database; has no public reader
     known: tuple[tuple[type, Any], ...] = ((int, Integer), (date, Date), (uuid.UUID, (Uuid, TypeDecorator)))
-    found = {value for value, types in known if isinstance(stored, types) or isinstance(kind, types)}
+    found: set[type] = {value for value, types in known if isinstance(stored, types) or isinstance(kind, types)}
     if isinstance(stored, Enum) and ((stored.native_enum and dialect.supports_native_enum) or not _folds(stored.collation, dialect)):
         found.add(enum.Enum)
     return found | {str} if _is_plain_text(kind, dialect) else found
