@@ -1,4 +1,4 @@
-"""What the database changes beside the rows that a statement names: by the rules of foreign keys and by conflict clauses (DESIGN 6)."""
+"""What the database changes beside the rows that a statement names: by foreign keys, conflict clauses, and as it is declared (DESIGN 6)."""
 
 from __future__ import annotations
 
