@@ -23,54 +23,56 @@ FAMILIES: Final = ("st_", "postgis_")
 POSTGRESQL: Final = _words(
     """
     abbrev abs aclcontains acldefault aclexplode aclinsert aclremove acos acosd acosh age akeys amvalidate any_value area armor array_agg
-    array_append array_dims array_fill array_length array_lower array_ndims array_position array_positions array_prepend array_remove
-    array_replace array_reverse array_sample array_shuffle array_sort array_to_json array_to_string array_to_tsvector array_upper ascii
-    asin asind asinh atan atan2 atan2d atand atanh avals avg bit bit_and bit_count bit_length bit_or bit_xor bool bool_and bool_or
-    bound_box box box2d box3d bpchar broadcast btrim cardinality casefold cash_words cast cbrt ceil ceiling center char char_length
-    character_length chr cidr circle clock_timestamp coalesce col_description collation concat concat_ws corr cos cosd cosh cot cotd count
-    covar_pop covar_samp crc32 crc32c crypt cume_dist current_catalog current_database current_date current_query current_role
-    current_schema current_schemas current_setting current_time current_timestamp current_user currtid2 currval date date_bin date_part
-    date_trunc datemultirange daterange daterange_canonical daterange_subdiff dearmor decrypt decrypt_iv degrees dense_rank dexp diagonal
-    diameter difference digest div dlog1 dlog10 dmetaphone dmetaphone_alt dround dtrunc encrypt encrypt_iv enum_first enum_last enum_range
-    erf erfc every exp extract factorial family first_value float4 float8 floor fmgr_c_validator fmgr_internal_validator
-    fmgr_sql_validator format format_type gamma gcd gen_random_bytes gen_random_uuid gen_salt generate_series generate_subscripts
-    geography geometry get_bit get_byte get_current_ts_config getdatabaseencoding getpgusername gin_clean_pending_list greatest grouping
-    has_any_column_privilege has_column_privilege has_database_privilege has_foreign_data_wrapper_privilege has_function_privilege
-    has_language_privilege has_parameter_privilege has_schema_privilege has_sequence_privilege has_server_privilege has_table_privilege
-    has_tablespace_privilege has_type_privilege hashtext hashtextextended height hmac host hostmask hstore hstore_to_json hstore_to_jsonb
-    inet_client_addr inet_client_port inet_merge inet_same_family inet_server_addr inet_server_port initcap int2 int4 int4inc
-    int4multirange int4range int4range_canonical int4range_subdiff int8 int8dec int8dec_any int8inc int8inc_any int8multirange int8range
-    int8range_canonical int8range_subdiff interval is_normalized isclosed isempty isfinite ishorizontal isopen isparallel isperp
-    isvertical json json_agg json_array json_array_elements json_array_elements_text json_array_length json_arrayagg json_build_array
-    json_build_object json_each json_each_text json_exists json_extract_path json_extract_path_text json_object json_object_agg
-    json_object_keys json_objectagg json_populate_record json_populate_recordset json_query json_scalar json_serialize json_strip_nulls
-    json_table json_to_record json_to_recordset json_to_tsvector json_typeof json_value jsonb_agg jsonb_array_elements
-    jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path
-    jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_exists_tz
-    jsonb_path_match jsonb_path_match_tz jsonb_path_query jsonb_path_query_array jsonb_path_query_array_tz jsonb_path_query_first
-    jsonb_path_query_first_tz jsonb_path_query_tz jsonb_populate_record jsonb_populate_recordset jsonb_pretty jsonb_set jsonb_set_lax
-    jsonb_strip_nulls jsonb_to_record jsonb_to_recordset jsonb_to_tsvector jsonb_typeof justify_days justify_hours justify_interval lag
-    last_value lastval lca lcm lead least left length levenshtein levenshtein_less_equal lgamma like like_escape line ln lo_close lo_creat
-    lo_create lo_export lo_from_bytea lo_get lo_import lo_lseek lo_lseek64 lo_open lo_put lo_tell lo_tell64 lo_truncate lo_truncate64
-    lo_unlink localtime localtimestamp log log10 loread lower lower_inc lower_inf lowrite lpad lseg ltree2text ltrim macaddr macaddr8
-    macaddr8_set7bit make_date make_interval make_time make_timestamp make_timestamptz makeaclitem masklen max md5 metaphone min min_scale
-    mod mode money multirange multirange_intersect_agg_transfn mxid_age name nameconcatoid netmask network nextval nlevel normalize
-    notlike now npoints nth_value ntile nullif num_nonnulls num_nulls numeric numeric_div_trunc numeric_exp numeric_inc numeric_ln
-    numeric_log numeric_sqrt nummultirange numnode numrange numrange_subdiff obj_description octet_length oid oidvectortypes overlaps
-    overlay parse_ident path pclose percent_rank percentile_cont percentile_disc pg_advisory_lock pg_advisory_lock_shared
-    pg_advisory_unlock pg_advisory_unlock_all pg_advisory_unlock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared
-    pg_available_extension_versions pg_available_extensions pg_backend_pid pg_backup_start pg_backup_stop pg_blocking_pids
-    pg_cancel_backend pg_char_to_encoding pg_client_encoding pg_collation_actual_version pg_collation_for pg_collation_is_visible
-    pg_column_compression pg_column_is_updatable pg_column_size pg_conf_load_time pg_config pg_control_checkpoint pg_control_init
-    pg_control_recovery pg_control_system pg_conversion_is_visible pg_copy_logical_replication_slot pg_copy_physical_replication_slot
-    pg_create_logical_replication_slot pg_create_physical_replication_slot pg_create_restore_point pg_current_logfile pg_current_snapshot
-    pg_current_wal_flush_lsn pg_current_wal_insert_lsn pg_current_wal_lsn pg_current_xact_id pg_current_xact_id_if_assigned pg_cursor
+    array_append array_cat array_dims array_fill array_larger array_length array_lower array_ndims array_position array_positions
+    array_prepend array_remove array_replace array_reverse array_sample array_shuffle array_sort array_to_json array_to_string
+    array_to_tsvector array_upper ascii asin asind asinh atan atan2 atan2d atand atanh avals avg bit bit_and bit_count bit_length bit_or
+    bit_xor bool bool_and bool_or bound_box box box2d box3d bpchar broadcast btrim bytea cardinality casefold cash_words cast cbrt ceil
+    ceiling center char char_length character_length chr cidr circle clock_timestamp coalesce col_description collation concat concat_ws
+    convert convert_from convert_to corr cos cosd cosh cot cotd count covar_pop covar_samp crc32 crc32c crypt cume_dist current_catalog
+    current_database current_date current_query current_role current_schema current_schemas current_setting current_time current_timestamp
+    current_user currtid2 currval date date_bin date_part date_trunc datemultirange daterange daterange_canonical daterange_subdiff
+    dearmor decode decrypt decrypt_iv degrees dense_rank dexp diagonal diameter difference digest div dlog1 dlog10 dmetaphone
+    dmetaphone_alt dround dtrunc encode encrypt encrypt_iv enum_first enum_last enum_range erf erfc every exp extract factorial family
+    first_value float4 float8 floor fmgr_c_validator fmgr_internal_validator fmgr_sql_validator format format_type gamma gcd
+    gen_random_bytes gen_random_uuid gen_salt generate_series generate_subscripts geography geometry get_bit get_byte
+    get_current_ts_config getdatabaseencoding getpgusername gin_clean_pending_list greatest grouping has_any_column_privilege
+    has_column_privilege has_database_privilege has_foreign_data_wrapper_privilege has_function_privilege has_language_privilege
+    has_parameter_privilege has_schema_privilege has_sequence_privilege has_server_privilege has_table_privilege has_tablespace_privilege
+    has_type_privilege hashtext hashtextextended height hmac host hostmask hstore hstore_to_json hstore_to_jsonb inet inet_client_addr
+    inet_client_port inet_merge inet_same_family inet_server_addr inet_server_port initcap int2 int4 int4inc int4multirange int4range
+    int4range_canonical int4range_subdiff int8 int8dec int8dec_any int8inc int8inc_any int8multirange int8range int8range_canonical
+    int8range_subdiff interval is_normalized isclosed isempty isfinite ishorizontal isopen isparallel isperp isvertical json json_agg
+    json_array json_array_elements json_array_elements_text json_array_length json_arrayagg json_build_array json_build_object json_each
+    json_each_text json_exists json_extract_path json_extract_path_text json_object json_object_agg json_object_keys json_objectagg
+    json_populate_record json_populate_recordset json_query json_scalar json_serialize json_strip_nulls json_table json_to_record
+    json_to_recordset json_to_tsvector json_typeof json_value jsonb jsonb_agg jsonb_array_elements jsonb_array_elements_text
+    jsonb_array_length jsonb_build_array jsonb_build_object jsonb_concat jsonb_contained jsonb_contains jsonb_delete jsonb_delete_path
+    jsonb_each jsonb_each_text jsonb_exists jsonb_exists_all jsonb_exists_any jsonb_extract_path jsonb_extract_path_text jsonb_insert
+    jsonb_object jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_exists_tz jsonb_path_match jsonb_path_match_tz
+    jsonb_path_query jsonb_path_query_array jsonb_path_query_array_tz jsonb_path_query_first jsonb_path_query_first_tz jsonb_path_query_tz
+    jsonb_populate_record jsonb_populate_recordset jsonb_pretty jsonb_set jsonb_set_lax jsonb_strip_nulls jsonb_to_record
+    jsonb_to_recordset jsonb_to_tsvector jsonb_typeof justify_days justify_hours justify_interval lag last_value lastval lca lcm lead
+    least left length levenshtein levenshtein_less_equal lgamma like like_escape line ln lo_close lo_creat lo_create lo_export
+    lo_from_bytea lo_get lo_import lo_lseek lo_lseek64 lo_open lo_put lo_tell lo_tell64 lo_truncate lo_truncate64 lo_unlink localtime
+    localtimestamp log log10 loread lower lower_inc lower_inf lowrite lpad lseg ltree2text ltrim macaddr macaddr8 macaddr8_set7bit
+    make_date make_interval make_time make_timestamp make_timestamptz makeaclitem masklen max md5 metaphone min min_scale mod mode money
+    multirange multirange_intersect_agg_transfn mxid_age name nameconcatoid netmask network nextval nlevel normalize notlike now npoints
+    nth_value ntile nullif num_nonnulls num_nulls numeric numeric_div_trunc numeric_exp numeric_inc numeric_ln numeric_log numeric_sqrt
+    nummultirange numnode numrange numrange_subdiff obj_description octet_length oid oidvectortypes overlaps overlay parse_ident path
+    pclose percent_rank percentile_cont percentile_disc pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_all
+    pg_advisory_unlock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_available_extension_versions pg_available_extensions
+    pg_backend_pid pg_backup_start pg_backup_stop pg_blocking_pids pg_cancel_backend pg_char_to_encoding pg_client_encoding
+    pg_collation_actual_version pg_collation_for pg_collation_is_visible pg_column_compression pg_column_is_updatable pg_column_size
+    pg_conf_load_time pg_config pg_control_checkpoint pg_control_init pg_control_recovery pg_control_system pg_conversion_is_visible
+    pg_copy_logical_replication_slot pg_copy_physical_replication_slot pg_create_logical_replication_slot
+    pg_create_physical_replication_slot pg_create_restore_point pg_current_logfile pg_current_snapshot pg_current_wal_flush_lsn
+    pg_current_wal_insert_lsn pg_current_wal_lsn pg_current_xact_id pg_current_xact_id_if_assigned pg_cursor
     pg_database_collation_actual_version pg_database_size pg_describe_object pg_drop_replication_slot pg_encoding_max_length
     pg_encoding_to_char pg_event_trigger_ddl_commands pg_event_trigger_dropped_objects pg_event_trigger_table_rewrite_oid
     pg_event_trigger_table_rewrite_reason pg_export_snapshot pg_extension_config_dump pg_extension_update_paths pg_filenode_relation
     pg_function_is_visible pg_get_backend_memory_contexts pg_get_catalog_foreign_keys pg_get_constraintdef pg_get_expr
     pg_get_function_arg_default pg_get_function_arguments pg_get_function_identity_arguments pg_get_function_result
-    pg_get_function_sqlbody pg_get_functiondef pg_get_keywords pg_get_multixact_members pg_get_object_address
+    pg_get_function_sqlbody pg_get_functiondef pg_get_indexdef pg_get_keywords pg_get_multixact_members pg_get_object_address
     pg_get_partition_constraintdef pg_get_partkeydef pg_get_publication_tables pg_get_replica_identity_index pg_get_replication_slots
     pg_get_ruledef pg_get_serial_sequence pg_get_shmem_allocations pg_get_statisticsobjdef pg_get_statisticsobjdef_columns
     pg_get_statisticsobjdef_expressions pg_get_triggerdef pg_get_userbyid pg_get_viewdef pg_get_wal_replay_pause_state
@@ -89,8 +91,8 @@ POSTGRESQL: Final = _words(
     pg_replication_origin_session_is_setup pg_replication_origin_session_progress pg_replication_origin_session_reset
     pg_replication_origin_session_setup pg_replication_origin_xact_reset pg_replication_origin_xact_setup pg_replication_slot_advance
     pg_rotate_logfile pg_rotate_logfile_old pg_safe_snapshot_blocking_pids pg_sequence_last_value pg_sequence_parameters
-    pg_settings_get_flags pg_show_all_file_settings pg_show_all_settings pg_show_replication_origin_status pg_size_pretty pg_sleep
-    pg_sleep_for pg_sleep_until pg_snapshot_xip pg_snapshot_xmax pg_snapshot_xmin pg_stat_clear_snapshot pg_stat_file
+    pg_settings_get_flags pg_show_all_file_settings pg_show_all_settings pg_show_replication_origin_status pg_size_bytes pg_size_pretty
+    pg_sleep pg_sleep_for pg_sleep_until pg_snapshot_xip pg_snapshot_xmax pg_snapshot_xmin pg_stat_clear_snapshot pg_stat_file
     pg_stat_force_next_flush pg_stat_get_activity pg_stat_get_analyze_count pg_stat_get_archiver pg_stat_get_autoanalyze_count
     pg_stat_get_autovacuum_count pg_stat_get_backend_activity pg_stat_get_backend_activity_start pg_stat_get_backend_client_addr
     pg_stat_get_backend_client_port pg_stat_get_backend_dbid pg_stat_get_backend_idset pg_stat_get_backend_pid pg_stat_get_backend_start
@@ -127,22 +129,22 @@ POSTGRESQL: Final = _words(
     plainto_tsquery plpgsql_call_handler plpgsql_validator point polygon popen position postgresql_fdw_validator pow power querytree
     quote_ident quote_literal quote_nullable radians radius random random_normal range_agg range_intersect_agg range_intersect_agg_transfn
     range_merge rank regclass regexp_count regexp_instr regexp_like regexp_match regexp_matches regexp_replace regexp_split_to_array
-    regexp_split_to_table regexp_substr regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy repeat
-    replace reverse right round row row_number row_security_active row_to_json rpad rtrim scale session_user set_bit set_byte set_config
-    set_masklen setseed setval setweight sha224 sha256 sha384 sha512 shobj_description show_limit show_trgm sign similar_escape
-    similar_to_escape similarity sin sind sinh skeys slope soundex split_part sqrt statement_timestamp stddev stddev_pop stddev_samp
-    strict_word_similarity string_agg string_to_array string_to_table strip strpos subltree subpath substr substring sum svals tan tand
-    tanh text text2ltree textlen time timeofday timestamp timestamptz timetz timezone to_ascii to_bin to_char to_date to_hex to_json
-    to_jsonb to_number to_oct to_regclass to_regcollation to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure to_regrole
-    to_regtype to_timestamp to_tsquery to_tsvector transaction_timestamp translate treat trim trim_array trim_scale trunc ts_debug
-    ts_delete ts_filter ts_headline ts_lexize ts_parse ts_rank ts_rank_cd ts_token_type tsmultirange tsquery_phrase tsrange
-    tsrange_subdiff tstzmultirange tstzrange tstzrange_subdiff tsvector_to_array txid_current txid_current_if_assigned
-    txid_current_snapshot txid_snapshot_xip txid_snapshot_xmax txid_snapshot_xmin txid_status txid_visible_in_snapshot unaccent unistr
-    unnest upper upper_inc upper_inf user uuid_extract_timestamp uuid_extract_version uuid_generate_v1 uuid_generate_v1mc uuid_generate_v3
-    uuid_generate_v4 uuid_generate_v5 uuid_nil uuid_ns_dns uuid_ns_oid uuid_ns_url uuid_ns_x500 uuidv4 uuidv7 var_pop var_samp varbit
-    varchar variance version websearch_to_tsquery width width_bucket word_similarity xid xml xml_is_well_formed xml_is_well_formed_content
-    xml_is_well_formed_document xmlagg xmlcomment xmlconcat xmlelement xmlexists xmlforest xmlparse xmlpi xmlroot xmlserialize xmlvalidate
-    xpath xpath_exists
+    regexp_split_to_table regexp_substr regproc regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy
+    regr_syy regtype repeat replace reverse right round row row_number row_security_active row_to_json rpad rtrim scale session_user
+    set_bit set_byte set_config set_masklen setseed setval setweight sha224 sha256 sha384 sha512 shobj_description show_limit show_trgm
+    sign similar_escape similar_to_escape similarity sin sind sinh skeys slope soundex split_part sqrt starts_with statement_timestamp
+    stddev stddev_pop stddev_samp strict_word_similarity string_agg string_to_array string_to_table strip strpos subltree subpath substr
+    substring sum svals tan tand tanh text text2ltree textcat textlen time timeofday timestamp timestamptz timetz timezone to_ascii to_bin
+    to_char to_date to_hex to_json to_jsonb to_number to_oct to_regclass to_regcollation to_regnamespace to_regoper to_regoperator
+    to_regproc to_regprocedure to_regrole to_regtype to_timestamp to_tsquery to_tsvector transaction_timestamp translate treat trim
+    trim_array trim_scale trunc ts_debug ts_delete ts_filter ts_headline ts_lexize ts_match_vq ts_parse ts_rank ts_rank_cd ts_token_type
+    tsmultirange tsquery tsquery_phrase tsrange tsrange_subdiff tstzmultirange tstzrange tstzrange_subdiff tsvector tsvector_to_array
+    txid_current txid_current_if_assigned txid_current_snapshot txid_snapshot_xip txid_snapshot_xmax txid_snapshot_xmin txid_status
+    txid_visible_in_snapshot unaccent unistr unnest upper upper_inc upper_inf user uuid uuid_extract_timestamp uuid_extract_version
+    uuid_generate_v1 uuid_generate_v1mc uuid_generate_v3 uuid_generate_v4 uuid_generate_v5 uuid_nil uuid_ns_dns uuid_ns_oid uuid_ns_url
+    uuid_ns_x500 uuidv4 uuidv7 var_pop var_samp varbit varchar variance version websearch_to_tsquery width width_bucket word_similarity
+    xid xml xml_is_well_formed xml_is_well_formed_content xml_is_well_formed_document xmlagg xmlcomment xmlconcat xmlelement xmlexists
+    xmlforest xmlparse xmlpi xmlroot xmlserialize xmlvalidate xpath xpath_exists
     """
 )
 
@@ -206,10 +208,10 @@ MSSQL: Final = _words(
 
 SYNTAX: Final = _words(
     """
-    all and any array as asymmetric between bigint bit boolean by case char character check dec decimal distinct else end except exists
-    fetch float for from group having in int integer intersect interval into lateral limit national nchar not null numeric offset on only
-    or order precision primary real returning row select set smallint some symmetric table then time timestamp union unique using values
-    varchar when where window with
+    all and any array as asymmetric between bigint bit boolean case char character check dec decimal distinct else end except exists fetch
+    float for from group having in int integer intersect interval into lateral limit national nchar not null numeric offset on only or
+    order precision primary real returning row select smallint some symmetric table then time timestamp union unique using values varchar
+    when where window with
     """
 )
 """Words that a bracket may follow too and that no function's name can be, and types."""
@@ -220,7 +222,7 @@ ELSEWHERE: Final = _words(
     """
 )
 """More of them, not in PostgreSQL."""
-INFIX: Final = _words("cross full ilike inner is isnull join like natural notnull outer overlaps similar")
+INFIX: Final = _words("cross full ilike inner is isnull join like natural notnull outer overlaps set similar")
 """Those that are words of the grammar only behind an operand; else they may be a function's name."""
 OPENERS: Final = _words("all and by case distinct else having not on or returning select set then values when where")
 """What no operand is, though it looks like a name."""

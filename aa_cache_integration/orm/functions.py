@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from aa_cache_integration.orm.blanks import blanked
 from aa_cache_integration.orm.built_in import ELSEWHERE, FAMILIES, INFIX, MSSQL, MYSQL, OPENERS, POSTGRESQL, SQLITE, SYNTAX
 from aa_cache_integration.orm.scanner import scanned
 
@@ -18,6 +19,7 @@ _ANY: Final = POSTGRESQL | MYSQL
 _READS_WITHOUT_WRITING: Final = frozenset({"sqlite", "mssql", "oracle"})
 """Dialects in which a function that is called in a SELECT can't write."""
 _BEHIND: Final = {
+    "by": {"group", "order", "partition"},
     "conflict": {"on"},
     "cube": {"by"},
     "filter": {")"},
@@ -34,8 +36,11 @@ _QUERIES: Final = frozenset({"select", "with", "values"})
 _INSERTS: Final = frozenset({"into", "insert", "replace", "ignore", "low_priority", "high_priority", "delayed"})
 _WRITING: Final = frozenset({"insert", "update", "delete", "merge", "replace", "truncate"})
 _NO_TABLES: Final = frozenset({"dual"})
-_NAME: Final = re.compile(r"[`\"].*[`\"]|\w*[^\W\d][\w$]*", re.DOTALL)
-_PIECES: Final = re.compile(r"""[`"][^`"]+[`"]|[\w$]+|\S""")
+_NAME: Final = re.compile(r"[`\"].*[`\"]|(?![0-9]+\Z)[\w$\x80-\U0010ffff]+", re.DOTALL)
+_PIECES: Final = re.compile(r"[\w$\x80-\U0010ffff]+|\S")
+_PIECES_WITHOUT_STRINGS: Final = re.compile(r"""[`"][^`"]+[`"]|[\w$\x80-\U0010ffff]+|\S""")
+_UNREAD: Final = frozenset({"1", '"', "`"})
+"""What the scanner makes of a name that it takes for a marker, and the end of a quoted one where it can't read the text."""
 _IN_TWO_WAYS: Final = (re.compile(r"'[^']*'"), re.compile(r"'(?:[^'\\]|\\.)*'", re.DOTALL))
 """Strings, as databases read them where a backslash means nothing, and where it means something."""
 _MORE_WAYS: Final = re.compile(r"--|/\*|#|\$\w*\$")
@@ -56,7 +61,7 @@ def is_call(statement: str, dialect: str) -> bool:
     try:
         return not _reads_table(_scanned(statement, dialect))
     except ValueError:  # believed if it is so however the strings are read
-        parts = [_PIECES.findall(strings.sub(" '' ", statement)) for strings in _IN_TWO_WAYS]
+        parts = [_PIECES_WITHOUT_STRINGS.findall(strings.sub(" '' ", statement)) for strings in _IN_TWO_WAYS]
         return _MORE_WAYS.search(statement) is not None or not all(map(_reads_table, parts))
 
 
@@ -70,10 +75,10 @@ def calls_unknown(statement: str, dialect: str) -> bool:
     if dialect in _READS_WITHOUT_WRITING or "(" not in statement:
         return False
     try:
-        pieces = _scanned(statement, dialect)
-    except ValueError:  # so what is in its strings is looked at as well
-        pieces = _PIECES.findall(statement)
-    return not _are_built_in(pieces, dialect)
+        return not _are_built_in(_scanned(statement, dialect), dialect)
+    except ValueError:  # so what is in its strings is looked at as well, and names that a comment hides
+        texts = dict.fromkeys((statement, blanked(statement, dialect)))
+        return not all(_are_built_in(_PIECES.findall(text), dialect) for text in texts)
 
 
 def may_write(pieces: Sequence[str], dialect: str) -> bool:
@@ -92,28 +97,39 @@ def _are_built_in(pieces: Sequence[str], dialect: str) -> bool:
     """Whether all functions that are called are the database's own."""
     known = _BUILT_IN.get(dialect, _ANY)
     ends = _ends(pieces)
-    return not any(piece == "(" and _calls_unknown(pieces, at, ends, known) for at, piece in enumerate(pieces))
+    distinct = {end for at, end in ends.items() if at and pieces[at - 1].lower() == "on"}
+    return not any(piece == "(" and _calls_unknown(pieces, at, ends, distinct, known) for at, piece in enumerate(pieces))
 
 
 def _scanned(statement: str, dialect: str) -> list[str]:
     return [piece for tokens in scanned(statement, dialect) for piece in (*tokens, ";")]
 
 
-def _calls_unknown(pieces: Sequence[str], bracket: int, ends: dict[int, int], known: frozenset[str]) -> bool:
-    """Whether a bracket opens the arguments of a function that isn't known."""
+def _calls_unknown(pieces: Sequence[str], bracket: int, ends: dict[int, int], distinct: set[int], known: frozenset[str]) -> bool:
+    """Whether a bracket opens the arguments of a function that isn't known.
+
+    Args:
+        pieces: The statement's.
+        bracket: Where it stands.
+        ends: Where each bracket is closed.
+        distinct: Where those of ``DISTINCT ON (…)`` are, behind which what is selected begins.
+        known: The functions that are known.
+    """
     if not bracket or not _NAME.fullmatch(pieces[bracket - 1]):
-        return False
+        return bracket > 0 and pieces[bracket - 1] in _UNREAD
     name, first = _plain(pieces[bracket - 1]), bracket - 1
     while first > 1 and pieces[first - 1] == ".":
         first -= 2
     before = pieces[first - 1].lower() if first else ""
-    if before in _INSERTS or before == "as" or _names_query(pieces, ends.get(bracket, len(pieces))):
-        return False  # these are columns
+    if before in _INSERTS | {"as", "::"} or _names_query(pieces, ends.get(bracket, len(pieces))):
+        return False  # columns, or a type
     if first < bracket - 1 and _plain(pieces[first]) not in _OWN_SCHEMAS:
         return True
     if first == bracket - 1 and _is_syntax(pieces[first].lower(), before, known):
         return False
-    return not (name in known or name.startswith(FAMILIES) or before == ")")  # an alias, with its columns
+    if before == ")" and first - 1 not in distinct:
+        return False  # an alias, with its columns
+    return not (name in known or name.startswith(FAMILIES)) or pieces[bracket - 1][:1] in {'"', "`"}
 
 
 def _is_syntax(word: str, before: str, known: frozenset[str]) -> bool:
