@@ -65,7 +65,7 @@ def _enum_wire(members: type[enum.Enum]) -> Wire:
             raise Unfit
         return value.name
 
-    return Wire(str | None, members, pack, members.__getitem__)
+    return Wire(str | None, members, pack, lambda name: members[name])  # ``members.__getitem__`` is that of `str` for a `StrEnum`
 
 
 def _pack_uuid(value: Any) -> uuid.UUID:
