@@ -41,7 +41,8 @@ _by_name: weakref.WeakValueDictionary[str, type[Any]] = weakref.WeakValueDiction
 def _mappers() -> Iterator[Mapper[Any]]:
     for registry in mapperlib._all_registries():  # noqa: SLF001 -- the only list of registries there is
         for manager in _managers_of(registry):
-            if manager.is_mapped:  # not so a class whose declaration failed, or is under way in another thread
+            # Not so a class whose declaration failed; one that is under way in another thread has no tables yet, or no key.
+            if manager.is_mapped and vars(manager.mapper).keys() >= {"tables", "primary_key"}:
                 yield manager.mapper
 
 

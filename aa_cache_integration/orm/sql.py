@@ -31,7 +31,7 @@ _BEGINS_ANOTHER: Final = re.compile(  # statement in SQL Server, which needs no 
     "load|open|re(adtext|ceive|configure|store|vert|voke)|rollback|save|send|shutdown|use|while|(update|write)text"
 )
 _NODES: Final = re.compile(  # that a statement may be made of, beside expressions that aren't strange
-    "Alias|Aliases|CTE|CharacterSet|ColumnDef|Cube|DataType|DataTypeParam|Delete|Distinct|Except|Fetch|Filter|From|Group|GroupingSets|Having|"
+    "Alias|Aliases|AtTimeZone|CTE|CharacterSet|ColumnDef|Cube|DataType|DataTypeParam|Delete|Distinct|Except|Fetch|Filter|From|Group|GroupingSets|Having|"
     "Identifier|Insert|Intersect|Interval|IntervalSpan|Join|Lateral|Limit|Lock|Merge|Offset|OnConflict|Order|Ordered|Returning|Rollup|Schema|"
     "Select|Star|Subquery|Table|TableAlias|TruncateTable|Tuple|Union|Update|Values|Var|When|Whens|Where|WindowSpec|With|WithinGroup"
 )

@@ -150,6 +150,7 @@ def test_what_one_database_has_may_be_the_applications_own_in_another(statement:
         ("INSERT IGNORE INTO numbers (id) VALUES (now())", "mariadb"),
         ("INSERT INTO numbers(id) VALUES (inet6_aton('a')) ON DUPLICATE KEY UPDATE id = VALUES(id) + uuid_short()", "mariadb"),
         ("REPLACE numbers (id) VALUES (1)", "mariadb"),
+        ("UPDATE numbers SET at = now() AT TIME ZONE 'utc' WHERE at < now() AT TIME ZONE %(zone)s", "postgresql"),
         ("UPDATE numbers SET (id) = (SELECT 1)", "postgresql"),
         ("DELETE FROM numbers WHERE id BETWEEN (1) AND (2) OR id IN (1)", "mariadb"),
     ],

@@ -346,6 +346,16 @@ def test_a_table_that_another_thread_is_making_is_passed_over() -> None:
     assert dict(Base.metadata.tables) == whole
 
 
+@pytest.mark.parametrize("missing", ["tables", "primary_key"])
+def test_a_class_that_another_thread_is_declaring_is_passed_over(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    """It is mapped before it has its tables, and these are known before its key is."""
+    monkeypatch.delitem(vars(Removed.__mapper__), missing)
+    assert Removed.__table__ not in known_tables()
+    assert only_mapper_of(Plain.__table__) is not None
+    monkeypatch.undo()
+    assert Removed.__table__ in known_tables()
+
+
 def test_names_are_forgotten_before_the_forms_that_are_made_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread in between would keep for good what it made of the old names."""
     before = tables._forms
