@@ -58,9 +58,9 @@ class Planner:
         found = self._models.get(table)
         if found is None:
             declared = self._config.models
-            globs = [config for glob, config in declared.items() if fnmatchcase(table, glob)]
+            globs = (config for glob, config in declared.items() if fnmatchcase(table, glob))
             folded = (config for glob, config in declared.items() if fnmatchcase(table.casefold(), glob.casefold()))
-            found = declared.get(table) or next(iter(globs), None) or next(folded, _UNDECLARED)
+            found = declared.get(table) or next(globs, None) or next(folded, _UNDECLARED)
             _keep(self._models, table, found)
         return found
 

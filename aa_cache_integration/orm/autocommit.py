@@ -6,8 +6,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from aa_cache_integration.orm.blanks import leading_word, stripped
 from aa_cache_integration.orm.cascades import also_written, without_transactions
-from aa_cache_integration.orm.text import leading_word, stripped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -122,11 +122,13 @@ def known_as(schema: str | None, name: str) -> frozenset[str]:
 
 def with_caused(tables: Iterable[Table]) -> frozenset[str]:
     """Return the names of tables of which nobody knows what is written, and of those that the database changes with them."""
-    found: set[str] = set()
-    for table in tables:
-        caused = (other for columns in (None, column_names(table)) for other in changed_by_the_database(table, columns))
-        found.update(other.fullname for other in (table, *caused))
-    return frozenset(found)
+    return frozenset[str]().union(*map(_with_caused, tables))
+
+
+@once
+def _with_caused(table: Table) -> frozenset[str]:
+    caused = (other for columns in (None, column_names(table)) for other in changed_by_the_database(table, columns))
+    return frozenset(other.fullname for other in (table, *caused))
 
 
 def also_written(tables: Iterable[str], planner: Planner) -> set[str]:

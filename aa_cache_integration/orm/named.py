@@ -12,8 +12,10 @@ from sqlalchemy.orm import Mapper
 from aa_cache_integration.exceptions import ModelError
 from aa_cache_integration.orm.cascades import changed_by_the_database, column_names, only_adds, replaces, tables_named, with_caused
 from aa_cache_integration.orm.changes import Write
+from aa_cache_integration.orm.effects import NOTHING
+from aa_cache_integration.orm.session_state import hides_state
 from aa_cache_integration.orm.sql import targets_of
-from aa_cache_integration.orm.text import NOTHING, hides_state, written_by_text
+from aa_cache_integration.orm.text import written_by_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,10 +10,10 @@ from sqlalchemy.pool.base import ResetStyle
 from aa_cache_integration.core import leases
 from aa_cache_integration.orm import autocommit, binding, commit, transactions
 from aa_cache_integration.orm.changes import Ledger, Pending, Stage, Write, ledger_of
+from aa_cache_integration.orm.effects import NOTHING
 from aa_cache_integration.orm.isolation import takes_snapshot
 from aa_cache_integration.orm.managers import managers_of
 from aa_cache_integration.orm.tables import written_by
-from aa_cache_integration.orm.text import NOTHING
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -17,11 +17,13 @@ from aa_cache_integration.codecs.identity import base_table_name
 from aa_cache_integration.orm import named
 from aa_cache_integration.orm.cascades import changed_by_the_database, known_as, namesakes, only_adds, replaces
 from aa_cache_integration.orm.changes import Write
+from aa_cache_integration.orm.effects import NOTHING, RELEASE, SAVEPOINT, SESSION_STATE, UNKNOWN
 from aa_cache_integration.orm.functions import is_call
 from aa_cache_integration.orm.once import forget
 from aa_cache_integration.orm.rows import Rows, flushed_rows, named_rows
+from aa_cache_integration.orm.session_state import hides_state
 from aa_cache_integration.orm.sql import Target
-from aa_cache_integration.orm.text import NOTHING, RELEASE, SAVEPOINT, SESSION_STATE, UNKNOWN, hides_state, written_by_text
+from aa_cache_integration.orm.text import written_by_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

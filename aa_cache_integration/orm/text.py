@@ -29,7 +29,7 @@ from aa_cache_integration.orm.session_state import STATE_WORDS, asked_or_set, hi
 if TYPE_CHECKING:
     from aa_cache_integration.orm.changes import Write
 
-__all__ = ("NOTHING", "RELEASE", "SAVEPOINT", "SESSION_STATE", "UNKNOWN", "hides_state", "leading_word", "stripped", "written_by_text")
+__all__ = ("written_by_text",)
 
 _CONTROL: Final = {"commit": COMMIT, "end": COMMIT, "savepoint": SAVEPOINT, "release": RELEASE}
 _READING_WORDS: Final = frozenset({"select", "values", "show", "pragma", "describe", "desc", "rollback"})
@@ -41,7 +41,8 @@ _NO_ORDERS: Final = _DML_WORDS | _DDL_WORDS | {"explain", "analyze", "copy", "lo
 _WRITES_NO_ROWS: Final = {
     "postgresql": frozenset(
         {
-            *("analyse", "analyze", "checkpoint", "close", "deallocate", "fetch", "listen", "lock", "move", "notify", "unlisten", "vacuum"),
+            *("analyse", "analyze", "checkpoint", "vacuum"),
+            *("close", "deallocate", "fetch", "listen", "lock", "move", "notify", "unlisten"),
         }
     ),
     "sqlite": frozenset({"analyze", "reindex"}),  # VACUUM may number rows anew

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, exists, extract, func, literal, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from aa_cache_integration.orm.effects import NOTHING, UNKNOWN
 from aa_cache_integration.orm.functions import calls_unknown, is_call
 from aa_cache_integration.orm.named import written_by_any_text
-from aa_cache_integration.orm.text import NOTHING, UNKNOWN, written_by_text
+from aa_cache_integration.orm.text import written_by_text
 
 numbers = Table("numbers", MetaData(), Column("id", Integer, primary_key=True))
 

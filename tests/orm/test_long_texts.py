@@ -10,8 +10,9 @@ import pytest
 
 from aa_cache_integration.orm import text
 from aa_cache_integration.orm.changes import Write
+from aa_cache_integration.orm.effects import NOTHING
 from aa_cache_integration.orm.scanner import scanned
-from aa_cache_integration.orm.text import NOTHING, written_by_text
+from aa_cache_integration.orm.text import written_by_text
 
 MANY = 1_000_000
 SLOW = {

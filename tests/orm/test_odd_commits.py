@@ -14,9 +14,9 @@ from sqlalchemy.sql.dml import Insert
 
 from aa_cache_integration.config import ModelConfig
 from aa_cache_integration.orm import binding
+from aa_cache_integration.orm.blanks import leading_word
 from aa_cache_integration.orm.changes import ledger_of
 from aa_cache_integration.orm.tables import forget_forms
-from aa_cache_integration.orm.text import leading_word
 from tests.orm.models import Product, Tag
 from tests.orm.world import World, begin_recipe, only_sync
 

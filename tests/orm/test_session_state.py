@@ -7,7 +7,8 @@ from typing import Final
 import pytest
 
 from aa_cache_integration.orm.changes import Write
-from aa_cache_integration.orm.text import NOTHING, written_by_text
+from aa_cache_integration.orm.effects import NOTHING
+from aa_cache_integration.orm.text import written_by_text
 
 STATE: Final = "connection"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from aa_cache_integration.orm.blanks import leading_word
 from aa_cache_integration.orm.changes import Write
-from aa_cache_integration.orm.text import NOTHING, leading_word, written_by_text
+from aa_cache_integration.orm.effects import NOTHING
+from aa_cache_integration.orm.text import written_by_text
 
 STATE = "connection"
 
