@@ -12,6 +12,7 @@ import pytest
 
 from aa_cache_integration import pytest_plugin
 from aa_cache_integration.events import CacheEvent, set_hooks
+from tests.bindings import no_bindings
 from tests.databases import MariaDBServer, PostgreSQLServer
 from tests.managers import backend, face, managers
 from tests.servers import RedisServer, ServerMissingError, heal_servers
@@ -19,7 +20,7 @@ from tests.servers import RedisServer, ServerMissingError, heal_servers
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-__all__ = ("backend", "face", "managers")  # fixtures
+__all__ = ("backend", "face", "managers", "no_bindings")  # fixtures
 
 
 def pytest_configure(config: pytest.Config) -> None:

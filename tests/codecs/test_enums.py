@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import Enum, create_engine, select
@@ -11,8 +11,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, unde
 
 from aa_cache_integration import CacheConfig, CacheManager, default_deserializer, default_serializer
 from aa_cache_integration.codecs.mapper import codec_for
-from aa_cache_integration.orm import binding
 from aa_cache_integration.registry import CacheRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 class Plain(enum.Enum):
@@ -58,10 +61,9 @@ class Keyed(Base):
     name: Mapped[str]
 
 
-@pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('enums')}/enums.db")
-    binding._bindings.clear()
+@pytest.fixture
+def session(tmp_path: Path, no_bindings: None) -> Iterator[Session]:
+    engine = create_engine(f"sqlite:///{tmp_path}/enums.db")
     CacheRegistry.from_mapping({}).bind(engine)
     Base.metadata.create_all(engine)
     with Session(engine) as session:
@@ -72,7 +74,6 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Any:
         session.commit()
         yield session
     engine.dispose()
-    binding._bindings.clear()
 
 
 def assert_same(found: Any, name: str) -> None:

@@ -7,11 +7,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy.orm import configure_mappers
 from sqlalchemy.util import greenlet_spawn
 
-from aa_cache_integration import manager
-from aa_cache_integration.orm import binding
 from tests.orm.world import ServerWorld, World, pending_tasks
 
 if TYPE_CHECKING:
@@ -54,14 +51,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 @pytest.fixture(autouse=True)
-def _no_bindings() -> Iterator[None]:
-    """Each test begins with no engine bound and no cache to tell: the default group of one is another database than the next one's."""
-    configure_mappers()
-    binding._bindings.clear()
-    manager._live.clear()
-    yield
-    binding._bindings.clear()
-    manager._live.clear()
+def _no_bindings(no_bindings: None) -> None:
+    """Each test of this room begins so."""
 
 
 @pytest.fixture

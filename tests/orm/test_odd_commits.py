@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import psycopg.sql
 import pytest
 from sqlalchemy import DDL, StaticPool, event, func, text, update
 from sqlalchemy.dialects.postgresql import MACADDR
@@ -45,6 +46,8 @@ class Program:
                 self._number += 1
                 if isinstance(statement, str):
                     conn.exec_driver_sql(statement.format(self._number))
+                elif isinstance(statement, psycopg.sql.Composable):
+                    conn.exec_driver_sql(statement)  # type: ignore[arg-type] # which psycopg takes
                 else:
                     conn.execute(statement)
             getattr(conn, ends)()
@@ -109,6 +112,13 @@ def test_a_script_that_begins_what_a_later_text_commits(world: World, database: 
         assert world.read(Product, 1).name == "old"
         conn.exec_driver_sql("COMMIT")
     program.assert_right()
+
+
+@on("database", ["postgresql"])
+@only_sync
+def test_a_statement_that_the_driver_composes(world: World, database: str) -> None:
+    composed: Any = psycopg.sql.SQL("UPDATE {} SET name = 'composed' WHERE id = 1").format(psycopg.sql.Identifier("products"))
+    Program(world).run(composed, ends="commit")
 
 
 IMPLICIT = [

@@ -27,7 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_colu
 
 from aa_cache_integration import CacheConfig
 from aa_cache_integration.config import ModelConfig
-from aa_cache_integration.orm import named
+from aa_cache_integration.orm import cascades, named
 from aa_cache_integration.orm.cascades import also_written, changed_by_the_database
 from aa_cache_integration.orm.changes import ChangeSet
 from aa_cache_integration.orm.once import forget
@@ -231,6 +231,24 @@ def test_what_is_declared_to_change_changes_what_refers_to_it() -> None:
     changes.add(named.written_as_declared("ODD_VIEW"))
     assert changes.touches(["odd_members"], planner)
     assert not changes.touches(["odd_people"], planner)
+
+
+def test_what_the_database_changes_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at each read after a write, nor at each statement that is translated."""
+    planner = Planner(CacheConfig(models={"odd_triggers": ModelConfig(also_changes=("odd_teams",))}))
+    forget()
+    looked: list[str] = []
+
+    def look_up(changed: Table, *arguments: Any, **options: Any) -> Any:
+        looked.append(changed.name)
+        return changed_by_the_database(changed, *arguments, **options)
+
+    monkeypatch.setattr(cascades, "changed_by_the_database", look_up)
+    first = also_written({"odd_triggers"}, planner), cascades.known_as(None, "odd_teams")
+    count = len(looked)
+    assert count > 0
+    assert (also_written({"odd_triggers"}, planner), cascades.known_as(None, "odd_teams")) == first
+    assert len(looked) == count
 
 
 def test_a_column_that_is_added_later_is_looked_at(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of this room share."""
+"""Engines that earlier tests have bound, and the caches that writes tell."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from aa_cache_integration.orm import binding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+__all__ = ("no_bindings",)
+
 
 @pytest.fixture
 def no_bindings() -> Iterator[None]:
-    """Begin with no engine bound and no cache to tell."""
+    """Begin with no engine bound and no cache to tell: the default group of one test is another database than the next one's."""
     configure_mappers()
     binding._bindings.clear()
     manager._live.clear()
